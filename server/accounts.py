@@ -1,0 +1,386 @@
+"""Social accounts and the ownership boundary around them.
+
+Who may have a profile is decided in one place, the conditional upsert `_CLAIM`, by the database: either
+the row comes back, or the profile is another owner's and not one byte of it has changed. Everybody else
+reaches an account through `_owned`, which knows the project and the owner scope.
+"""
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import peewee
+from peewee import EXCLUDED, fn
+
+from generated.hitchpost.v1 import platform_pb2
+from generated.hitchpost.v1 import social_account_service_pb2 as pb
+from server import errors
+from server.database import Statement, any_of, database, jsonb, param, params
+from server.identity import Caller, Clock, new_id
+from server.models import AuditEvent, SocialAccount, SocialAccountToken
+from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile, Tokens
+from server.vault import Vault
+
+log = logging.getLogger(__name__)
+
+
+class AccountRow(NamedTuple):
+    """A social account as it is stored, tokens aside."""
+
+    id: str
+    platform: int
+    platform_user_id: str
+    external_id: str | None
+    username: str
+    display_name: str
+    profile_photo_url: str
+    state: int
+    scopes: list[str]
+    access_token_expire_time: datetime | None
+    metadata: dict[str, str]
+    version: int
+    create_time: datetime
+    update_time: datetime
+    connect_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change of the row."""
+        return str(self.version)
+
+
+class StoredTokens(NamedTuple):
+    """An account's tokens, encrypted."""
+
+    access_token: memoryview
+    refresh_token: memoryview | None
+
+
+_COLUMNS = [getattr(SocialAccount, name) for name in AccountRow._fields]
+_CHANGED = {SocialAccount.version: SocialAccount.version + 1, SocialAccount.update_time: param("now")}
+_THIS = (SocialAccount.id == param("id")) & (SocialAccount.project == param("project"))
+_ERASED = {
+    SocialAccount.state: pb.SOCIAL_ACCOUNT_STATE_DISCONNECTED,
+    SocialAccount.access_token_expire_time: None,
+}
+
+# The truth table of ownership. COALESCE claims an unowned profile; the WHERE lets only the owner, or an
+# owner for an unowned profile, through; `= NULL` is never true, so that an attempt without an owner
+# can't have an owned profile.
+_CLAIM = Statement(
+    SocialAccount.insert(params(SocialAccount.project, *_COLUMNS))
+    .on_conflict(
+        conflict_target=[SocialAccount.project, SocialAccount.platform, SocialAccount.platform_user_id],
+        update={
+            SocialAccount.external_id: fn.COALESCE(SocialAccount.external_id, EXCLUDED.external_id),
+            SocialAccount.username: EXCLUDED.username,
+            SocialAccount.display_name: EXCLUDED.display_name,
+            SocialAccount.profile_photo_url: EXCLUDED.profile_photo_url,
+            SocialAccount.state: EXCLUDED.state,
+            SocialAccount.scopes: EXCLUDED.scopes,
+            SocialAccount.access_token_expire_time: EXCLUDED.access_token_expire_time,
+            SocialAccount.metadata: fn.COALESCE(
+                fn.NULLIF(EXCLUDED.metadata, peewee.SQL("'{}'::jsonb")), SocialAccount.metadata
+            ),
+            SocialAccount.version: SocialAccount.version + 1,
+            SocialAccount.update_time: EXCLUDED.update_time,
+            SocialAccount.connect_time: EXCLUDED.connect_time,
+        },
+        where=SocialAccount.external_id.is_null() | (SocialAccount.external_id == EXCLUDED.external_id),
+    )
+    .returning(*_COLUMNS),
+    AccountRow._make,
+)
+# A platform that sends no refresh token this time has not taken the last one back.
+_KEEP_TOKENS = Statement(
+    SocialAccountToken.insert(
+        params(
+            SocialAccountToken.social_account,
+            SocialAccountToken.access_token,
+            SocialAccountToken.refresh_token,
+        )
+    ).on_conflict(
+        conflict_target=[SocialAccountToken.social_account],
+        update={
+            SocialAccountToken.access_token: EXCLUDED.access_token,
+            SocialAccountToken.refresh_token: fn.COALESCE(
+                EXCLUDED.refresh_token, SocialAccountToken.refresh_token
+            ),
+        },
+    ),
+    tuple[Any, ...],
+)
+_ERASE_TOKENS = Statement(
+    SocialAccountToken.delete()
+    .where(SocialAccountToken.social_account == param("id"))
+    .returning(SocialAccountToken.access_token, SocialAccountToken.refresh_token),
+    StoredTokens._make,
+)
+_GET = Statement(SocialAccount.select(*_COLUMNS).where(_THIS), AccountRow._make)
+_LOCK = Statement(SocialAccount.select(*_COLUMNS).where(_THIS).for_update("FOR UPDATE"), AccountRow._make)
+_UPDATE = Statement(
+    SocialAccount.update(
+        {
+            SocialAccount.external_id: param("external_id"),
+            SocialAccount.metadata: param("metadata"),
+            **_CHANGED,
+        }
+    )
+    .where(_THIS)
+    .returning(*_COLUMNS),
+    AccountRow._make,
+)
+_DISCONNECT = Statement(
+    SocialAccount.update({**_ERASED, **_CHANGED}).where(_THIS).returning(*_COLUMNS), AccountRow._make
+)
+_DELETE = Statement(SocialAccount.delete().where(_THIS), tuple[Any, ...])
+_AUDIT = Statement(
+    AuditEvent.insert(
+        params(
+            AuditEvent.id,
+            AuditEvent.project,
+            AuditEvent.api_key_id,
+            AuditEvent.action,
+            AuditEvent.social_account_id,
+            AuditEvent.from_external_id,
+            AuditEvent.to_external_id,
+            AuditEvent.create_time,
+        )
+    ),
+    tuple[Any, ...],
+)
+_OWNERS = Statement(
+    SocialAccount.select(SocialAccount.id, SocialAccount.external_id).where(
+        any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project"))
+    ),
+    tuple[Any, ...],
+)
+_OWNERS_SHARED = Statement(
+    SocialAccount.select(SocialAccount.id, SocialAccount.external_id)
+    .where(any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project")))
+    .order_by(SocialAccount.id)
+    .for_update("FOR KEY SHARE"),
+    tuple[Any, ...],
+)
+
+# The filters of a list, by the name of their request field.
+_FILTERS = {
+    "external_ids": SocialAccount.external_id,
+    "platforms": SocialAccount.platform,
+    "usernames": SocialAccount.username,
+    "social_account_ids": SocialAccount.id,
+    "states": SocialAccount.state,
+}
+
+
+@functools.cache
+def _list_statement(filters: frozenset[str], *, first_page: bool) -> Statement[AccountRow]:
+    query = SocialAccount.select(*_COLUMNS).where(SocialAccount.project == param("project"))
+    for name in sorted(filters):
+        query = query.where(any_of(_FILTERS[name], name))
+    if not first_page:
+        query = query.where(SocialAccount.id < param("after"))
+    return Statement(query.order_by(SocialAccount.id.desc()).limit(param("limit")), AccountRow._make)
+
+
+def platform_name(platform: int) -> str:
+    """`sandbox` for PLATFORM_SANDBOX."""
+    return platform_pb2.Platform.Name(platform).removeprefix("PLATFORM_").lower()
+
+
+def scoped_owner(caller: Caller, external_id: str | None) -> str | None:
+    """The owner that a write is for: the one it names, else the one the call is confined to.
+
+    Raises OwnerMismatch when it names another than the call is confined to.
+    """
+    if external_id is None:
+        return caller.owner
+    if caller.owner not in (None, external_id):
+        raise errors.OwnerMismatch
+    return external_id
+
+
+def check_owners(caller: Caller, ids: Sequence[str]) -> None:
+    """Raises OwnerMismatch when one of these accounts is not the owner's that the call is confined to."""
+    if caller.owner is not None and ids:
+        _refuse_other_owners(caller, _OWNERS.all(ids=list(ids), project=caller.project_id))
+
+
+def hold(caller: Caller, ids: Sequence[str]) -> None:
+    """Keeps these accounts from being deleted until the transaction ends.
+
+    Raises SocialAccountNotFound for one that is not in the project, OwnerMismatch as check_owners.
+    """
+    found = _OWNERS_SHARED.all(ids=list(ids), project=caller.project_id)
+    missing = set(ids) - {row[0] for row in found}
+    if missing:
+        raise errors.SocialAccountNotFound(id=min(missing))
+    _refuse_other_owners(caller, found)
+
+
+def _refuse_other_owners(caller: Caller, rows: Sequence[tuple[Any, ...]]) -> None:
+    if caller.owner is not None and any(external_id != caller.owner for _, external_id in rows):
+        raise errors.OwnerMismatch
+
+
+def _owned(caller: Caller, statement: Statement[AccountRow], account_id: str) -> AccountRow:
+    account = statement.first(id=account_id, project=caller.project_id)
+    if account is None:
+        raise errors.SocialAccountNotFound(id=account_id)
+    if caller.owner not in (None, account.external_id):
+        raise errors.OwnerMismatch
+    return account
+
+
+def get(caller: Caller, account_id: str) -> AccountRow:
+    """One account. Raises SocialAccountNotFound, OwnerMismatch."""
+    return _owned(caller, _GET, account_id)
+
+
+def list_page(
+    caller: Caller, filters: Mapping[str, Sequence[Any]], after: str | None, limit: int
+) -> list[AccountRow]:
+    """At most `limit` accounts, newest first, that match every filter.
+
+    `after` is the last id of the page before, None for the first.
+    `filters` maps names of _FILTERS to alternatives; an empty one does not filter. Raises OwnerMismatch
+    when a call confined to an owner filters by another, or by an account that is not theirs.
+    """
+    values = {name: list(alternatives) for name, alternatives in filters.items() if alternatives}
+    if caller.owner is not None:
+        if any(owner != caller.owner for owner in values.get("external_ids", ())):
+            raise errors.OwnerMismatch
+        check_owners(caller, values.get("social_account_ids", ()))
+        values["external_ids"] = [caller.owner]
+    statement = _list_statement(frozenset(values), first_page=after is None)
+    return statement.all(project=caller.project_id, after=after, limit=limit, **values)
+
+
+class Accounts:
+    """What changes accounts."""
+
+    def __init__(self, vault: Vault, clock: Clock, platforms: Mapping[int, OAuth2Platform]) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._platforms = platforms
+
+    def claim(
+        self,
+        project_id: str,
+        platform: int,
+        external_id: str | None,
+        profile: Profile,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AccountRow:
+        """Connects the profile for this owner (None: for none), or reconnects it. Raises OwnedByAnother."""
+        now = self._clock()
+        with database.transaction():
+            account = _CLAIM.first(
+                id=new_id("sa", now),
+                project=project_id,
+                external_id=external_id,
+                platform=platform,
+                platform_user_id=profile.platform_user_id,
+                username=profile.username,
+                display_name=profile.display_name,
+                profile_photo_url=profile.profile_photo_url,
+                state=pb.SOCIAL_ACCOUNT_STATE_CONNECTED,
+                scopes=list(profile.tokens.scopes),
+                access_token_expire_time=profile.tokens.expire_time,
+                metadata=jsonb(metadata or {}),
+                version=1,
+                create_time=now,
+                update_time=now,
+                connect_time=now,
+            )
+            if account is None:
+                raise errors.OwnedByAnother(platform=platform_name(platform))
+            refresh_token = profile.tokens.refresh_token
+            _KEEP_TOKENS.all(
+                social_account=account.id,
+                access_token=self._vault.encrypt(profile.tokens.access_token),
+                refresh_token=self._vault.encrypt(refresh_token) if refresh_token else None,
+            )
+        return account
+
+    def update(self, caller: Caller, account_id: str, etag: str, changes: Mapping[str, Any]) -> AccountRow:
+        """Sets `metadata` and `external_id`, whichever `changes` has.
+
+        Raises ExternalIdImmutable when the account has another external_id, EtagMismatch, and as get.
+        """
+        with database.transaction():
+            account = _locked(caller, account_id, etag)
+            external_id = changes.get("external_id", account.external_id)
+            if account.external_id not in (None, external_id):
+                raise errors.ExternalIdImmutable
+            metadata = changes.get("metadata", account.metadata)
+            return self._write(caller, account_id, external_id=external_id, metadata=jsonb(metadata))
+
+    def transfer(self, caller: Caller, account_id: str, from_id: str, to_id: str, etag: str) -> AccountRow:
+        """Gives the account to another owner, and records it.
+
+        Raises OwnerMismatch, EtagMismatch, and as get.
+        """
+        now = self._clock()
+        with database.transaction():
+            account = _locked(caller, account_id, etag)
+            if account.external_id != from_id or caller.owner not in (None, to_id):
+                raise errors.OwnerMismatch
+            _AUDIT.all(
+                id=new_id("ae", now),
+                project=caller.project_id,
+                api_key_id=caller.key_id,
+                action="transfer",
+                social_account_id=account_id,
+                from_external_id=from_id,
+                to_external_id=to_id,
+                create_time=now,
+            )
+            return self._write(caller, account_id, external_id=to_id, metadata=jsonb(account.metadata))
+
+    def disconnect(self, caller: Caller, account_id: str, etag: str) -> AccountRow:
+        """Erases the tokens and keeps record and owner. Raises EtagMismatch, and as get."""
+        with database.transaction():
+            account = _locked(caller, account_id, etag)
+            if account.state == pb.SOCIAL_ACCOUNT_STATE_DISCONNECTED:
+                return account
+            erased = _ERASE_TOKENS.first(id=account_id)
+            disconnected = _DISCONNECT.all(id=account_id, project=caller.project_id, now=self._clock())[0]
+        self._revoke(account, erased)
+        return disconnected
+
+    def delete(self, caller: Caller, account_id: str, etag: str) -> None:
+        """Erases the account and its tokens. Raises SocialAccountHasPosts, EtagMismatch, and as get."""
+        with database.transaction():
+            account = _locked(caller, account_id, etag)
+            erased = _ERASE_TOKENS.first(id=account_id)
+            _DELETE.all(id=account_id, project=caller.project_id)
+        self._revoke(account, erased)
+
+    def _write(self, caller: Caller, account_id: str, **columns: Any) -> AccountRow:
+        return _UPDATE.all(id=account_id, project=caller.project_id, now=self._clock(), **columns)[0]
+
+    def _revoke(self, account: AccountRow, erased: StoredTokens | None) -> None:
+        """Asks the platform to end the tokens, which are gone here whatever it answers."""
+        platform = self._platforms.get(account.platform)
+        if platform is None or erased is None:
+            return
+        tokens = Tokens(
+            access_token=self._vault.decrypt(erased.access_token),
+            refresh_token=self._vault.decrypt(erased.refresh_token) if erased.refresh_token else None,
+            expire_time=None,
+            scopes=(),
+        )
+        try:
+            platform.revoke(tokens)
+        except (PlatformRefused, PlatformUnreachable) as error:
+            log.warning("tokens not revoked at the platform", extra={"id": account.id, "cause": str(error)})
+
+
+def _locked(caller: Caller, account_id: str, etag: str) -> AccountRow:
+    account = _owned(caller, _LOCK, account_id)
+    if etag not in ("", account.etag):
+        raise errors.EtagMismatch
+    return account

@@ -1,0 +1,206 @@
+"""The composition root: settings -> objects, and the three kinds of process made of them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Event, Thread
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from starlette.applications import Starlette
+
+from generated.hitchpost.v1 import platform_pb2
+from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
+from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_grpc
+from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
+from generated.hitchpost.v1 import social_post_service_pb2_grpc as posts_grpc
+from server import errors, idempotency, platforms
+from server.accounts import Accounts
+from server.config import Settings
+from server.connections import Connections
+from server.database import Database, database
+from server.health import Health
+from server.identity import Clock, utc_now
+from server.interceptors import CallPool, Pipeline
+from server.platforms import OAuth2Platform
+from server.posts import Posts
+from server.projects import KeyRing
+from server.servicers.social_accounts import SocialAccountServicer
+from server.servicers.social_posts import SocialPostServicer
+from server.vault import Vault
+from server.web import app as web_app
+from server.web import sandbox, sandbox_grants
+
+log = logging.getLogger(__name__)
+
+SERVICES = [
+    service.full_name
+    for file in (accounts_pb.DESCRIPTOR, posts_pb.DESCRIPTOR)
+    for service in file.services_by_name.values()
+]
+PURGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class App:
+    """What every process is made of."""
+
+    settings: Settings
+    database: Database
+    accounts: Accounts
+    connections: Connections
+    posts: Posts
+    clock: Clock
+
+
+def build(settings: Settings, clock: Clock = utc_now) -> App:
+    """Wires the objects. Raises ValueError when a setting that they need is missing."""
+    if settings.database_url is None or settings.encryption_keys is None:
+        raise ValueError("HITCHPOST_DATABASE_URL and HITCHPOST_ENCRYPTION_KEYS are needed outside dev mode")
+    database.configure(settings.database_url.get_secret_value(), settings.statement_timeout)
+    vault = Vault(settings.encryption_keys.get_secret_value())
+    connectable = connectable_platforms(settings)
+    accounts = Accounts(vault, clock, connectable)
+    connections = Connections(
+        accounts,
+        connectable,
+        vault,
+        clock,
+        callback_url=settings.callback_url,
+        allow_loopback=settings.dev_mode,
+    )
+    return App(settings, database, accounts, connections, Posts(clock), clock)
+
+
+def connectable_platforms(settings: Settings) -> Mapping[int, OAuth2Platform]:
+    """The platforms that this server can connect, by their number in enum Platform."""
+    return {
+        platform_pb2.Platform.Value(f"PLATFORM_{name.upper()}"): platform
+        for name, platform in platforms.load(settings.public_url).items()
+        if name != "sandbox" or settings.sandbox
+    }
+
+
+class GrpcProcess:
+    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT)."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        pool = CallPool(settings.threads)
+        self._drain_timeout = settings.drain_timeout
+        self._health = Health(app.database, SERVICES)
+        self._server = grpc.server(
+            pool,
+            interceptors=[Pipeline(KeyRing(), pool, settings.max_waiting_calls)],
+            options=_server_options(settings),
+        )
+        accounts_grpc.add_SocialAccountServiceServicer_to_server(
+            SocialAccountServicer(app.accounts, app.connections, app.clock), self._server
+        )
+        posts_grpc.add_SocialPostServiceServicer_to_server(
+            SocialPostServicer(app.posts, app.clock), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        reflection.enable_server_reflection(
+            [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
+            self._server,
+        )
+        self.port = _bind(self._server, settings)
+
+    def start(self) -> None:
+        """Accepts calls from now on."""
+        self._health.start()
+        self._server.start()
+
+    def stop(self) -> None:
+        """NOT_SERVING, no new calls, and then waits for those in flight, up to the drain timeout."""
+        self._health.stop()
+        self._server.stop(self._drain_timeout.total_seconds()).wait()
+
+
+def _server_options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Finds connections whose client is gone; clients may ask every 10 s, idle or not.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_ping_strikes", 3),
+        # Long-lived connections find their way to workers that have started since.
+        ("grpc.max_connection_age_ms", 30 * 60_000),
+        ("grpc.max_connection_age_grace_ms", int(settings.drain_timeout.total_seconds() * 1000)),
+    ]
+
+
+def _bind(server: grpc.Server, settings: Settings) -> int:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return server.add_insecure_port(settings.grpc_address)
+    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
+    credentials = grpc.ssl_server_credentials(
+        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
+        root_certificates=client_ca,
+        require_client_auth=client_ca is not None,
+    )
+    return server.add_secure_port(settings.grpc_address, credentials)
+
+
+def web_application(app: App) -> Starlette:
+    """The web process's pages."""
+    settings = app.settings
+    routes = sandbox.routes(settings.public_url, settings.callback_url, app.clock) if settings.sandbox else []
+    return web_app.create(app.connections, app.database.alive, list(routes), settings.threads)
+
+
+def serve_grpc(app: App, ready: Event, stop: Event) -> None:
+    """Serves gRPC until `stop` is set, then drains."""
+    process = GrpcProcess(app)
+    process.start()
+    ready.set()
+    stop.wait()
+    process.stop()
+
+
+def serve_web(app: App, ready: Event, stop: Event) -> None:
+    """Serves the pages until `stop` is set, then lets requests in flight finish."""
+    host, _, port = app.settings.web_address.rpartition(":")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            web_application(app),
+            host=host.strip("[]"),
+            port=int(port),
+            log_config=None,
+            # It would log queries, which hold codes; AccessLog has taken its place.
+            access_log=False,
+            timeout_graceful_shutdown=int(app.settings.drain_timeout.total_seconds()),
+        )
+    )
+    # In the main thread uvicorn would handle signals itself.
+    thread = Thread(target=server.run, name="uvicorn")
+    thread.start()
+    while thread.is_alive() and not server.started:
+        stop.wait(0.05)
+    if not server.started:
+        raise OSError(f"can't listen on {app.settings.web_address}")
+    ready.set()
+    stop.wait()
+    server.should_exit = True
+    thread.join()
+
+
+def serve_worker(app: App, ready: Event, stop: Event) -> None:
+    """Does the chores until `stop` is set: forgets what has expired."""
+    ready.set()
+    while not stop.wait(PURGE_SECONDS):
+        try:
+            app.connections.purge()
+            idempotency.purge(app.clock())
+            sandbox_grants.forget_expired(app.clock())
+        except errors.DatabaseUnavailable:
+            log.warning("the database is away; will clean up later")
+
+
+SERVE = {"grpc": serve_grpc, "web": serve_web, "worker": serve_worker}

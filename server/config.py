@@ -1,0 +1,104 @@
+"""The settings: environment variables HITCHPOST_*."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT_DATA_DIR = Path("/var/lib/hitchpost")
+
+
+def default_data_dir() -> Path:
+    """`data` in the current folder; as root, when PostgreSQL runs as another user, /var/lib/hitchpost."""
+    return ROOT_DATA_DIR if os.geteuid() == 0 else Path("data")
+
+
+def _address(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not (host and separator and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051")
+    return value
+
+
+def _web_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+
+
+class Settings(BaseSettings):
+    """What can be set. README.md has the same list with examples."""
+
+    model_config = SettingsConfigDict(env_prefix="HITCHPOST_", env_ignore_empty=True)
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL 15 or newer; unset: an embedded one in HITCHPOST_DATA_DIR"
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="the embedded database and dev keys")
+    dev_mode: bool = Field(
+        default_factory=lambda data: data["database_url"] is None,
+        description="a dev project with a key, and loopback redirect URLs; "
+        "default: only with the embedded database",
+    )
+    grpc_address: Address = Field("127.0.0.1:50051", description="where the gRPC workers listen")
+    web_address: Address = Field("127.0.0.1:8080", description="where the web process listens")
+    public_url: WebUrl = Field(
+        default_factory=lambda data: f"http://{data.get('web_address', '')}",
+        description="the web process as browsers reach it; default: http:// and the web address",
+    )
+    callback_url: WebUrl = Field(
+        default_factory=lambda data: f"{data.get('public_url', '')}/callback",
+        description="where platforms send the browser back, without the platform's name; a page of your own "
+        "that calls CompleteAuth, or by default Hitchpost's /callback",
+    )
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="gRPC processes; default: cores",
+    )
+    threads: int = Field(4, ge=1, le=64, description="threads, and so database connections, of each process")
+    max_waiting_calls: int = Field(
+        100, ge=1, description="calls that may wait for a thread of a process; further ones are refused"
+    )
+    encryption_keys: SecretStr | None = Field(
+        None,
+        description="Fernet keys, joined by commas: the first encrypts, all decrypt; set it outside dev mode",
+    )
+    tls_cert: Path | None = Field(None, description="PEM certificate chain of the gRPC server")
+    tls_key: Path | None = Field(None, description="PEM private key of the gRPC server")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM certificates; clients must show one signed by them"
+    )
+    sandbox: bool = Field(
+        default_factory=lambda data: data.get("dev_mode", False),
+        description="the sandbox platform; default: only in dev mode",
+    )
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=65_536, description="of one request")
+    statement_timeout: timedelta = Field(
+        timedelta(seconds=5), description="of one database statement, seconds"
+    )
+    drain_timeout: timedelta = Field(
+        timedelta(seconds=30), description="for calls in flight when the server stops, seconds"
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the log on stderr")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY go together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("HITCHPOST_TLS_CLIENT_CA needs HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this process has to start the database itself."""
+        return self.database_url is None

@@ -1,0 +1,164 @@
+"""Rows to messages and messages to what use cases take: the only place that knows both."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
+from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
+from server import errors
+from server.accounts import AccountRow
+from server.platforms import Profile, Tokens
+from server.posts import Content, PostRow
+
+
+def account(row: AccountRow) -> accounts_pb.SocialAccount:
+    """An account as the API shows it; tokens are not part of the row."""
+    return accounts_pb.SocialAccount(
+        id=row.id,
+        platform=row.platform,  # type: ignore[arg-type]
+        platform_user_id=row.platform_user_id,
+        username=row.username,
+        display_name=row.display_name,
+        profile_photo_url=row.profile_photo_url,
+        external_id=row.external_id,
+        state=row.state,  # type: ignore[arg-type]
+        scopes=row.scopes,
+        access_token_expire_time=row.access_token_expire_time,
+        metadata=row.metadata,
+        etag=row.etag,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        connect_time=row.connect_time,
+    )
+
+
+def auth_options(options: accounts_pb.AuthPlatformOptions) -> dict[str, str]:
+    """The chosen platform's options as parameters of its authorization URL."""
+    chosen = options.WhichOneof("options")
+    return MessageToDict(getattr(options, chosen), preserving_proto_field_name=True) if chosen else {}
+
+
+def rejected_account(profile: Profile, error: errors.HitchpostError) -> accounts_pb.RejectedAccount:
+    """A profile that was not connected, and why."""
+    return accounts_pb.RejectedAccount(
+        platform_user_id=profile.platform_user_id,
+        username=profile.username,
+        reason=errors.reason_name(error),
+    )
+
+
+def post(row: PostRow) -> posts_pb.SocialPost:
+    """A post as the API shows it."""
+    return posts_pb.SocialPost(
+        id=row.id,
+        external_id=row.external_id,
+        caption=row.caption,
+        social_account_ids=[target.social_account_id for target in row.targets],
+        media=[posts_pb.Media(**media) for media in row.media],
+        scheduled_time=row.scheduled_time,
+        state=row.state,  # type: ignore[arg-type]
+        account_overrides=[
+            posts_pb.AccountOverride(
+                social_account_id=target.social_account_id,
+                caption=target.caption,
+                media=[posts_pb.Media(**media) for media in target.media or ()],
+            )
+            for target in row.targets
+            if target.caption is not None or target.media
+        ],
+        platform_options=ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
+        if row.platform_options
+        else None,
+        targets=[
+            posts_pb.SocialPostTarget(
+                social_account_id=target.social_account_id,
+                platform=target.platform,  # type: ignore[arg-type]
+                state=target.state,  # type: ignore[arg-type]
+            )
+            for target in row.targets
+        ],
+        etag=row.etag,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )
+
+
+def profile(request: accounts_pb.ImportSocialAccountRequest) -> Profile:
+    """The profile that an import describes."""
+    return Profile(
+        platform_user_id=request.platform_user_id,
+        username=request.username,
+        display_name=request.display_name,
+        profile_photo_url=request.profile_photo_url,
+        tokens=Tokens(
+            access_token=request.access_token,
+            refresh_token=request.refresh_token or None,
+            expire_time=optional(request, "access_token_expire_time"),
+            scopes=tuple(request.scopes),
+        ),
+    )
+
+
+def content(message: posts_pb.SocialPost) -> Content:
+    """What a post is to be."""
+    return Content(
+        external_id=optional(message, "external_id"),
+        caption=message.caption,
+        social_account_ids=list(message.social_account_ids),
+        media=_media(message.media),
+        scheduled_time=optional(message, "scheduled_time"),
+        overrides={
+            override.social_account_id: (optional(override, "caption"), _media(override.media))
+            for override in message.account_overrides
+        },
+        platform_options=MessageToDict(message.platform_options, preserving_proto_field_name=True),
+    )
+
+
+# The fields of SocialPost that are named otherwise in Content.
+_CONTENT_NAMES = {"account_overrides": "overrides"}
+
+
+def post_changes(message: posts_pb.SocialPost, paths: Sequence[str]) -> dict[str, Any]:
+    """What an update sets, by the names of Content's fields."""
+    described = content(message)._asdict()
+    names = [_CONTENT_NAMES.get(path, path) for path in paths]
+    return {name: described[name] for name in names}
+
+
+def account_changes(message: accounts_pb.SocialAccount, paths: Sequence[str]) -> dict[str, Any]:
+    """What an update sets: external_id (None when absent), metadata."""
+    values = {"external_id": optional(message, "external_id"), "metadata": dict(message.metadata)}
+    return {path: values[path] for path in paths}
+
+
+def updated_paths(message: Message, mask: Iterable[str], updatable: Sequence[str]) -> list[str]:
+    """The fields an update is about (AIP-134): the mask's; all for `*`; without one, those that are set."""
+    named = set(mask)
+    if named == {"*"}:
+        return list(updatable)
+    if not named:
+        named = {descriptor.name for descriptor, _ in message.ListFields()}
+    return [path for path in updatable if path in named]
+
+
+def optional(message: Message, name: str) -> Any:
+    """The field's value, or None when it is absent; a Timestamp as a datetime with its zone."""
+    if not message.HasField(name):
+        return None
+    value = getattr(message, name)
+    return to_datetime(value) if isinstance(value, Timestamp) else value
+
+
+def to_datetime(timestamp: Timestamp) -> datetime:
+    """With its zone, in microseconds, which is what PostgreSQL keeps."""
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def _media(messages: Iterable[posts_pb.Media]) -> list[dict[str, str]]:
+    return [{"url": media.url, "alt_text": media.alt_text} for media in messages]

