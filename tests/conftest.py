@@ -178,3 +178,10 @@ def sql(running: Running) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The leak test reads what the whole run has printed, so it comes last."""
     items.sort(key=lambda item: "test_leaks" in item.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With NO_SKIPS a skipped test fails the run; its reason is in the summary."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("NO_SKIPS") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,19 +1,26 @@
 """What tests are made of: a client that can be told whose key and which owner, and failures as data."""
 
+import functools
 import itertools
 import re
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from grpc_tools import protoc
+from hypothesis import HealthCheck, settings
 
 from generated.hitchpost.v1 import social_account_service_pb2, social_post_service_pb2
 from server.identity import utc_now
@@ -24,6 +31,11 @@ MESSAGES = {
     for service in file.services_by_name.values()
     for method in service.methods
 }
+PROTOS = Path(__file__).parent.parent / "protos"
+# Examples share the test's project, which is what a fixture per test would otherwise be warned about for.
+GENERATED = settings(
+    deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 _numbers = itertools.count()
 
 
@@ -113,7 +125,12 @@ class Client:
     """Calls methods by name: client("SocialAccountService/GetSocialAccount", social_account_id=…)."""
 
     def __init__(
-        self, channel: grpc.Channel, key: str | None, *, owner: str | bytes | None = None, project_id: str = ""
+        self,
+        channel: grpc.Channel,
+        key: str | None,
+        *,
+        owner: str | bytes | None = None,
+        project_id: str = "",
     ) -> None:
         self.channel = channel
         self.key = key
@@ -138,7 +155,9 @@ class Client:
             metadata.append(("x-external-id", self.owner))
         return metadata
 
-    def __call__(self, method: str, request: Message | None = None, /, timeout: float = 30, **fields: Any) -> Any:
+    def __call__(
+        self, method: str, request: Message | None = None, /, timeout: float = 30, **fields: Any
+    ) -> Any:
         """The response. Raises grpc.RpcError."""
         return self.with_call(method, request, timeout=timeout, **fields)[0]
 
@@ -219,3 +238,23 @@ class AdjustableClock:
             yield
         finally:
             self._offset = timedelta()
+
+
+@functools.cache
+def comments() -> dict[str, str]:
+    """What the contract says of each message's field, by its full name: hitchpost.v1.SocialPost.caption."""
+    names = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+    google = Path(grpc_tools.__file__).parent / "_proto"
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "descriptors"
+        arguments = [f"-I{PROTOS}", f"-I{google}", "--include_source_info", f"--descriptor_set_out={target}"]
+        assert protoc.main(["protoc", *arguments, *names]) == 0
+        files = FileDescriptorSet.FromString(target.read_bytes()).file
+    return {
+        f"{file.package}.{file.message_type[path[1]].name}.{file.message_type[path[1]].field[path[3]].name}": said
+        for file in files
+        for path, said in (
+            (list(place.path), place.leading_comments) for place in file.source_code_info.location
+        )
+        if len(path) == 4 and path[0] == 4 and path[2] == 2
+    }

@@ -1,0 +1,49 @@
+# Everything a contributor runs. `make` alone explains itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint proto check-proto lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Hitchpost needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(INSTALLED) ## Serve with an embedded PostgreSQL and the sandbox platform
+	@exec $(BIN)/hitchpost serve
+
+demo: $(INSTALLED) ## Play the story against the server that `make run` started
+	@$(BIN)/python -m tools.demo
+
+test: $(INSTALLED) ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Check style, types and the contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+proto: $(INSTALLED) ## Regenerate generated/ from protos/
+	$(BIN)/python tools/gen_protos.py
+
+check-proto: proto ## Fail if generated/ was stale, or the contract breaks its last state
+	@test -z "$$(git status --porcelain generated)" \
+		|| { git status --porcelain generated; echo "generated/ was stale: commit what make proto wrote"; exit 1; }
+	@BUF=$(BIN)/buf sh tools/breaking.sh
+
+lock: ## Renew requirements.lock from pyproject.toml
+	$(PYTHON) tools/lock.py
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
