@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT_DATA_DIR = Path("/var/lib/hitchpost")
@@ -29,7 +29,18 @@ def _web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _seconds(value: object) -> object:
+    # Pydantic takes a number for seconds, but not a text, as environment variables are.
+    if not isinstance(value, str):
+        return value
+    try:
+        return timedelta(seconds=float(value))
+    except (ValueError, OverflowError):
+        raise ValueError("must be a number of seconds, such as 30") from None
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
@@ -82,11 +93,13 @@ class Settings(BaseSettings):
         description="the sandbox platform; default: only in dev mode",
     )
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=65_536, description="of one request")
-    statement_timeout: timedelta = Field(
-        timedelta(seconds=5), description="of one database statement, seconds"
+    statement_timeout: Seconds = Field(
+        timedelta(seconds=5), gt=timedelta(), description="of one database statement, seconds"
     )
-    drain_timeout: timedelta = Field(
-        timedelta(seconds=30), description="for calls in flight when the server stops, seconds"
+    drain_timeout: Seconds = Field(
+        timedelta(seconds=30),
+        ge=timedelta(),
+        description="for calls in flight when the server stops, seconds",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the log on stderr")
 

@@ -158,7 +158,7 @@ class AuditEvent(Model):
 
 
 class SandboxGrant(Model):
-    """A login, code or token that the sandbox platform issued, by its SHA-256 (web/sandbox.py)."""
+    """A login, code or token that the sandbox platform issued, by its SHA-256 (web/sandbox_grants.py)."""
 
     hash = peewee.BlobField(primary_key=True)
     kind = peewee.TextField()

@@ -77,8 +77,8 @@ def web_url(value: str) -> str | None:
 
 def callback(value: str) -> str | None:
     """The address that a platform sent a browser back to."""
-    if len(value) > 8192:
-        return "must have at most 8,192 characters"
+    if description := CALLBACK_URL(value):
+        return description
     try:
         Callback.from_query(urlsplit(value).query)
     except ValueError as error:
@@ -112,6 +112,7 @@ def storable_time(value: TimestampMixin) -> str | None:
     return None
 
 
+CALLBACK_URL = text(8192)
 EXTERNAL_ID = text(255, shortest=1)
 PLATFORM_TEXT = text(255)
 SCOPE = text(255, shortest=1)

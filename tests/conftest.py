@@ -24,6 +24,7 @@ from server import app, logs, projects, schema
 from server.config import Settings
 from server.database import database
 from server.identity import utc_now
+from tests.proxy import Proxy
 from tests.support import AdjustableClock, Client, free_port, unique
 
 with warnings.catch_warnings():
@@ -97,6 +98,7 @@ class Running:
     clock: AdjustableClock
     channel: grpc.Channel
     database_url: str
+    proxy: Proxy
 
 
 @pytest.fixture(scope="session")
@@ -105,15 +107,17 @@ def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running
 
     Tests share it; each has a project of its own (`client`), and projects see nothing of each other.
     """
-    url = new_database()
+    url, proxy = new_database(), Proxy()
     settings = Settings(
         database_url=url,
+        public_url=proxy.url,
         dev_mode=True,
         encryption_keys=ENCRYPTION_KEY,
         grpc_address=f"127.0.0.1:{free_port()}",
         web_address=f"127.0.0.1:{free_port()}",
         drain_timeout=timedelta(seconds=5),
     )
+    proxy.target = f"http://{settings.web_address}"
     clock = AdjustableClock()
     built = app.build(settings, clock)
     stop, threads = threading.Event(), []
@@ -123,8 +127,8 @@ def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running
         thread.start()
         threads.append(thread)
         assert ready.wait(20), f"{serve.__name__} did not start"
-    with grpc.insecure_channel(settings.grpc_address) as channel:
-        yield Running(built, settings, clock, channel, url)
+    with proxy.serving(), grpc.insecure_channel(settings.grpc_address) as channel:
+        yield Running(built, settings, clock, channel, url, proxy)
     stop.set()
     for thread in threads:
         thread.join(20)

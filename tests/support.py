@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import grpc_tools
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed call: status code, reason without its prefix, wrong fields, ErrorInfo's metadata, retry delay."""
+    """A failed call: code, reason without its prefix, wrong fields, ErrorInfo's metadata, retry delay."""
 
     code: str
     reason: str
@@ -251,10 +251,18 @@ def comments() -> dict[str, str]:
         assert protoc.main(["protoc", *arguments, *names]) == 0
         files = FileDescriptorSet.FromString(target.read_bytes()).file
     return {
-        f"{file.package}.{file.message_type[path[1]].name}.{file.message_type[path[1]].field[path[3]].name}": said
+        _field_name(file, *place.path): place.leading_comments.strip()
         for file in files
-        for path, said in (
-            (list(place.path), place.leading_comments) for place in file.source_code_info.location
-        )
-        if len(path) == 4 and path[0] == 4 and path[2] == 2
+        for place in file.source_code_info.location
+        if _is_field(*place.path)
     }
+
+
+def _is_field(*path: int) -> bool:
+    """Paths are those of descriptor.proto: message_type is 4, and in it field is 2."""
+    return len(path) == 4 and path[0] == 4 and path[2] == 2
+
+
+def _field_name(file: FileDescriptorProto, *path: int) -> str:
+    message = file.message_type[path[1]]
+    return f"{file.package}.{message.name}.{message.field[path[3]].name}"

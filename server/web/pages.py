@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse
 # `form-action` stays wide on purpose: Chromium applies it to every redirect that follows a form, and
 # the last one leads to the caller's own redirect_url, wherever that is.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self' http: https:; "
+    "default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self' http: https: data:; "
     "form-action 'self' http: https:; frame-ancestors 'none'; base-uri 'none'"
 )
 
