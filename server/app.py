@@ -18,7 +18,7 @@ from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from generated.hitchpost.v1 import social_post_service_pb2_grpc as posts_grpc
 from server import errors, idempotency, platforms
 from server.accounts import Accounts
-from server.config import Settings
+from server.config import SettingMissing, Settings
 from server.connections import Connections
 from server.database import Database, database
 from server.health import Health
@@ -56,9 +56,13 @@ class App:
 
 
 def build(settings: Settings, clock: Clock = utc_now) -> App:
-    """Wires the objects. Raises ValueError when a setting that they need is missing."""
-    if settings.database_url is None or settings.encryption_keys is None:
-        raise ValueError("HITCHPOST_DATABASE_URL and HITCHPOST_ENCRYPTION_KEYS are needed outside dev mode")
+    """Wires the objects. Raises SettingMissing."""
+    if settings.database_url is None:
+        raise SettingMissing("HITCHPOST_DATABASE_URL is not set")
+    if settings.encryption_keys is None:
+        raise SettingMissing(
+            "HITCHPOST_ENCRYPTION_KEYS is not set; outside dev mode nobody makes one for you"
+        )
     database.configure(settings.database_url.get_secret_value(), settings.statement_timeout)
     vault = Vault(settings.encryption_keys.get_secret_value())
     connectable = connectable_platforms(settings)

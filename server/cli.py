@@ -10,7 +10,7 @@ import click
 from pydantic import SecretStr, ValidationError
 
 from server import app, doctor, embedded, logs, projects, schema, supervisor
-from server.config import Settings
+from server.config import SettingMissing, Settings
 from server.database import database
 from server.errors import HitchpostError
 from server.identity import utc_now
@@ -140,6 +140,7 @@ def main() -> None:
     expected = (
         HitchpostError,
         OSError,
+        SettingMissing,
         embedded.UnsafeDataDir,
         projects.CommandError,
         supervisor.StartFailed,

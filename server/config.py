@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.vault import Vault
+
 ROOT_DATA_DIR = Path("/var/lib/hitchpost")
 
 
@@ -39,9 +41,29 @@ def _seconds(value: object) -> object:
         raise ValueError("must be a number of seconds, such as 30") from None
 
 
+def _postgresql_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
+def _fernet_keys(value: SecretStr) -> SecretStr:
+    try:
+        Vault(value.get_secret_value())
+    except ValueError:
+        raise ValueError("must be Fernet keys (32 bytes in URL-safe base64), joined by commas") from None
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
+EncryptionKeys = Annotated[SecretStr, AfterValidator(_fernet_keys)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+
+
+class SettingMissing(Exception):
+    """A setting that is needed has no value; the text says which."""
 
 
 class Settings(BaseSettings):
@@ -49,7 +71,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HITCHPOST_", env_ignore_empty=True)
 
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, description="PostgreSQL 15 or newer; unset: an embedded one in HITCHPOST_DATA_DIR"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="the embedded database and dev keys")
@@ -79,7 +101,7 @@ class Settings(BaseSettings):
     max_waiting_calls: int = Field(
         100, ge=1, description="calls that may wait for a thread of a process; further ones are refused"
     )
-    encryption_keys: SecretStr | None = Field(
+    encryption_keys: EncryptionKeys | None = Field(
         None,
         description="Fernet keys, joined by commas: the first encrypts, all decrypt; set it outside dev mode",
     )

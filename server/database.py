@@ -98,7 +98,7 @@ class Database:
             domain_error = _domain_error(driver_error)
             if domain_error is None:
                 raise
-            if isinstance(domain_error, errors.DatabaseUnavailable):
+            if not self.peewee.is_closed() and self.peewee.connection().closed:
                 self._generation += 1
             raise domain_error from error
 

@@ -1,0 +1,110 @@
+"""What a newcomer does first: pastes what the server prints and what the README says, plays the demo."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from generated.hitchpost.v1 import error_reason_pb2
+from server import errors
+from server.config import Settings
+from server.embedded import dev_key_file
+from tests.servers import REPOSITORY, Server, environment, serving
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def server(run_dir: Path) -> Iterator[Server]:
+    """What `make run` starts: the embedded database, dev mode."""
+    with serving(run_dir, None, data_dir=str(run_dir / "first-steps"), workers="2") as running:
+        yield running
+
+
+def shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Runs what a newcomer would paste, in the repository's folder."""
+    return subprocess.run(
+        ["bash", "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_printed_lines_work_as_pasted(server: Server) -> None:
+    lines = [line for line in server.output.read_text().splitlines() if "grpcurl" in line]
+    assert len(lines) == 3
+    answers = []
+    for line in lines:
+        ran = shell(line)
+        assert ran.returncode == 0, (line, ran.stderr)
+        answers.append(json.loads(ran.stdout))
+    assert answers[0]["url"].startswith(f"{server.web_url}/sandbox/authorize?")
+    assert answers[1]["social_account"]["external_id"] == "user_123"
+    assert [account["id"] for account in answers[2]["social_accounts"]] == [
+        answers[1]["social_account"]["id"]
+    ]
+
+
+def test_the_readmes_story_works_as_pasted(server: Server) -> None:
+    story = README.partition("## The story, in grpcurl")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", story, re.DOTALL)
+    grpcurl = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or "grpcurl"
+    # Where this test's server is, instead of where `make run` puts one.
+    script = (
+        "\n".join(blocks)
+        .replace(".venv/bin/grpcurl", grpcurl)
+        .replace("127.0.0.1:50051", server.address)
+        .replace("data/dev-api-key", str(dev_key_file(Path(server.settings["data_dir"]))), 1)
+    )
+    ran = shell(script)
+    assert ran.stdout.count("/sandbox/authorize?") == 1
+    assert ran.stdout.count("SOCIAL_POST_STATE_SCHEDULED") == 2
+    assert ran.stdout.count('"external_id": "campaign_7"') == 2
+    assert re.findall(r"Code: (\w+)", ran.stderr) == ["AlreadyExists", "PermissionDenied"]
+    assert "ERROR_REASON_OWNED_BY_ANOTHER" in ran.stderr
+    assert "ERROR_REASON_OWNER_MISMATCH" in ran.stderr
+
+
+def test_the_demo_ends_with_the_hijack_refused(server: Server) -> None:
+    for _ in range(2):
+        ran = subprocess.run(
+            [sys.executable, "-m", "tools.demo"],
+            cwd=REPOSITORY,
+            env=environment(**server.settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "<- ALREADY_EXISTS ERROR_REASON_OWNED_BY_ANOTHER" in ran.stdout
+        assert "The hijack was refused" in ran.stdout.splitlines()[-1]
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    table = README.partition("### Settings")[2].partition("\n## ")[0]
+    for name, setting in Settings.model_fields.items():
+        rows = [row for row in table.splitlines() if f"`HITCHPOST_{name.upper()}`" in row]
+        assert len(rows) == 1, name
+        default = setting.get_default(call_default_factory=False)
+        if isinstance(default, int | str):
+            assert str(default) in rows[0], name
+
+
+def test_the_readme_lists_every_reason_with_its_code() -> None:
+    table = README.partition("## Status codes")[2].partition("\n## ")[0]
+    classes = {
+        errors.reason_name(kind.__new__(kind)): kind.code for kind in _subclasses(errors.HitchpostError)
+    }
+    for name in error_reason_pb2.ErrorReason.keys()[1:]:
+        reason = f"`{name.removeprefix('ERROR_REASON_')}`"
+        rows = [row for row in table.splitlines() if reason in row.partition("|")[2]]
+        assert rows, reason
+        assert any(row.startswith(f"| `{classes[name].name}`") for row in rows), reason
+
+
+def _subclasses(kind: type[errors.HitchpostError]) -> list[type[errors.HitchpostError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]
