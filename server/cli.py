@@ -220,6 +220,8 @@ def _examples(settings: Settings) -> list[str]:
     }
     target = f"{settings.grpc_address} hitchpost.v1.SocialAccountService"
     lines = [f"{call} -d '{body}' {target}/{method}" for method, body in calls.items()]
+    # grpcurl writes & as \u0026, and the first line's answer is an address to open in a browser.
+    lines[0] += r" | sed 's/\\u0026/\&/g'"
     return ["", "Try it in another terminal, in this folder:", "", *lines]
 
 
