@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhitchpost/v1/platform.proto\x12\x0chitchpost.v1*\xb4\x02\n\x08Platform\x12\x18\n\x14PLATFORM_UNSPECIFIED\x10\x00\x12\x14\n\x10PLATFORM_SANDBOX\x10\x01\x12\x15\n\x11PLATFORM_FACEBOOK\x10\x02\x12\x16\n\x12PLATFORM_INSTAGRAM\x10\x03\x12\x14\n\x10PLATFORM_THREADS\x10\x04\x12\x0e\n\nPLATFORM_X\x10\x05\x12\x13\n\x0fPLATFORM_TIKTOK\x10\x06\x12\x1c\n\x18PLATFORM_TIKTOK_BUSINESS\x10\x07\x12\x14\n\x10PLATFORM_YOUTUBE\x10\x08\x12\x16\n\x12PLATFORM_PINTEREST\x10\t\x12\x15\n\x11PLATFORM_LINKEDIN\x10\n\x12\x14\n\x10PLATFORM_BLUESKY\x10\x0b\x12\x15\n\x11PLATFORM_MASTODON\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhitchpost/v1/platform.proto\x12\x0chitchpost.v1*\xb4\x02\n\x08Platform\x12\x18\n\x14PLATFORM_UNSPECIFIED\x10\x00\x12\x14\n\x10PLATFORM_SANDBOX\x10\x01\x12\x15\n\x11PLATFORM_FACEBOOK\x10\x02\x12\x16\n\x12PLATFORM_INSTAGRAM\x10\x03\x12\x14\n\x10PLATFORM_THREADS\x10\x04\x12\x0e\n\nPLATFORM_X\x10\x05\x12\x13\n\x0fPLATFORM_TIKTOK\x10\x06\x12\x1c\n\x18PLATFORM_TIKTOK_BUSINESS\x10\x07\x12\x14\n\x10PLATFORM_YOUTUBE\x10\x08\x12\x16\n\x12PLATFORM_PINTEREST\x10\t\x12\x15\n\x11PLATFORM_LINKEDIN\x10\n\x12\x14\n\x10PLATFORM_BLUESKY\x10\x0b\x12\x15\n\x11PLATFORM_MASTODON\x10\x0c\x42\x14\n\x10\x63om.hitchpost.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hitchpost.v1.platform_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020com.hitchpost.v1P\001'
   _globals['_PLATFORM']._serialized_start=46
   _globals['_PLATFORM']._serialized_end=354
 # @@protoc_insertion_point(module_scope)
