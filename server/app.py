@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -107,6 +108,12 @@ class GrpcProcess:
             SocialPostServicer(app.posts, app.clock), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        # Threads of its own: a reflection stream keeps one for as long as its client likes.
+        setattr(  # noqa: B010
+            reflection.ReflectionServicer.ServerReflectionInfo,
+            "experimental_thread_pool",
+            ThreadPoolExecutor(2, thread_name_prefix="reflection"),
+        )
         reflection.enable_server_reflection(
             [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
             self._server,

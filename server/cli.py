@@ -5,8 +5,10 @@ import shutil
 import sys
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 
 import click
+from psycopg2.errors import UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app, doctor, embedded, logs, projects, schema, supervisor
@@ -33,6 +35,7 @@ def serve(role: str) -> None:
         if kind in kinds:
             supervisor.check_free(address)
     settings = _with_database(settings)
+    app.build(settings)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
@@ -147,9 +150,15 @@ def main() -> None:
     )
     try:
         cli()
+    except UndefinedTable:
+        _fail("the database lacks a table; run hitchpost migrate")
     except expected as error:
-        click.echo(f"hitchpost: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    click.echo(f"hitchpost: {reason}", err=True)
+    sys.exit(1)
 
 
 def _settings() -> Settings:
@@ -173,10 +182,12 @@ def _with_database(settings: Settings) -> Settings:
     if settings.database_url is None:
         url = embedded.start(settings.data_dir).get_uri()
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
+    else:
+        url = settings.database_url.get_secret_value()
     if settings.encryption_keys is None and settings.dev_mode:
         key = embedded.encryption_key(settings.data_dir)
         settings = settings.model_copy(update={"encryption_keys": SecretStr(key)})
-    app.build(settings)
+    database.configure(url, settings.statement_timeout)
     return settings
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.vault import Vault
@@ -105,9 +105,9 @@ class Settings(BaseSettings):
         None,
         description="Fernet keys, joined by commas: the first encrypts, all decrypt; set it outside dev mode",
     )
-    tls_cert: Path | None = Field(None, description="PEM certificate chain of the gRPC server")
-    tls_key: Path | None = Field(None, description="PEM private key of the gRPC server")
-    tls_client_ca: Path | None = Field(
+    tls_cert: FilePath | None = Field(None, description="PEM certificate chain of the gRPC server")
+    tls_key: FilePath | None = Field(None, description="PEM private key of the gRPC server")
+    tls_client_ca: FilePath | None = Field(
         None, description="PEM certificates; clients must show one signed by them"
     )
     sandbox: bool = Field(

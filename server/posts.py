@@ -275,6 +275,8 @@ def _check(content: Content) -> None:
         raise errors.invalid("social_post.social_account_ids", "must name at least one account")
     if not content.overrides.keys() <= set(content.social_account_ids):
         raise errors.invalid("social_post.account_overrides", "may only name accounts of social_account_ids")
+    if any(caption == "" and not (media or content.media) for caption, media in content.overrides.values()):
+        raise errors.invalid("social_post.account_overrides", "must leave each account a caption or media")
 
 
 def _check_time(content: Content, now: datetime) -> None:

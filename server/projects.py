@@ -9,7 +9,7 @@ import peewee
 from cachetools import TTLCache
 
 from server import errors
-from server.database import Statement, database, param, params
+from server.database import Statement, param, params
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
 from server.vault import fingerprint
@@ -43,7 +43,9 @@ class ApiKeyRow(NamedTuple):
 
 
 _PROJECT = [getattr(Project, name) for name in ProjectRow._fields]
-_CREATE = Statement(Project.insert(params(*_PROJECT)), tuple[Any, ...])
+_CREATE = Statement(
+    Project.insert(params(*_PROJECT)).on_conflict_ignore().returning(Project.id), tuple[Any, ...]
+)
 _PROJECTS = Statement(Project.select(*_PROJECT).order_by(Project.id), ProjectRow._make)
 _BY_NAME = Statement(Project.select(*_PROJECT).where(Project.name == param("name")), ProjectRow._make)
 _BY_ID = Statement(Project.select(*_PROJECT).where(Project.id == param("id")), ProjectRow._make)
@@ -83,11 +85,9 @@ def create(name: str, now: datetime) -> str:
     """Makes a project and returns its id. Raises CommandError when the name is taken."""
     if not name.strip() or len(name) > 255:
         raise CommandError("A project's name has 1 to 255 characters.")
-    with database.transaction():
-        if _BY_NAME.first(name=name):
-            raise CommandError(f"There is a project named {name!r} already.")
-        project_id = new_id("proj", now)
-        _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now)
+    project_id = new_id("proj", now)
+    if not _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now):
+        raise CommandError(f"There is a project named {name!r} already.")
     return project_id
 
 

@@ -30,5 +30,7 @@ def migrate(database: Database) -> list[str]:
 def pending(database: Database) -> list[str]:
     """The names of the migrations that the database lacks."""
     return [
-        migration.name for migration in Runner(database.peewee, str(MIGRATIONS)).status() if not migration.applied
+        migration.name
+        for migration in Runner(database.peewee, str(MIGRATIONS)).status()
+        if not migration.applied
     ]

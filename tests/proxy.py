@@ -1,16 +1,15 @@
 """What stands before the web process in tests: passes everything on, and fails on demand."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests import web
 from tests.support import free_port
 
 
@@ -39,7 +38,8 @@ class Proxy:
         if request.url.path in self._faults:
             return self._faults[request.url.path]
         headers = [(name, value) for name, value in request.headers.raw if name != b"host"]
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        # Without TLS, whose certificates take longer to read than everything else here.
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
             answer = await client.request(
                 request.method,
                 f"{self.target}{request.url.path}?{request.url.query}",
@@ -56,11 +56,5 @@ class Proxy:
     def serving(self) -> Iterator[None]:
         methods = ["GET", "POST", "HEAD", "PUT", "DELETE"]
         app = Starlette(routes=[Route("/{path:path}", self.pass_on, methods=methods)])
-        server = uvicorn.Server(
-            uvicorn.Config(app, port=self.port, log_config=None, access_log=False, lifespan="off", ws="none")
-        )
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        yield
-        server.should_exit = True
-        thread.join()
+        with web.serving(app, self.port):
+            yield

@@ -38,6 +38,14 @@ def eventually(what: str, check: Callable[[], Any], seconds: float = 30.0, every
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def ended(process: psutil.Process) -> bool:
+    """Whether the process is gone; a container's init may leave it a zombie."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def environment(**settings: str) -> dict[str, str]:
     """Ours, with these HITCHPOST_* settings and no others."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("HITCHPOST_")}

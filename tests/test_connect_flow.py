@@ -287,7 +287,7 @@ def test_without_a_redirect_url_the_browser_sees_a_page(client: Client) -> None:
         assert again.status_code == 200
         refused = person.open(person.decline(flow.start(redirect_url="")))
         assert refused.status_code == 400
-        assert "declined" in refused.text
+        assert "was declined" in refused.text
 
 
 def test_the_callback_of_another_platform_does_not_end_the_attempt(client: Client) -> None:

@@ -1,5 +1,7 @@
 """A person with a browser, as far as the sandbox's pages need one: cookies and forms over real HTTP."""
 
+import functools
+import ssl
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Self
@@ -8,7 +10,13 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 
-class _LastForm(HTMLParser):
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Made once, since reading the certificates takes longer than a page."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+class LastForm(HTMLParser):
     """The action and the filled-in fields of a page's last form."""
 
     def __init__(self, html: str) -> None:
@@ -34,7 +42,7 @@ class Person:
     def __init__(self, handle: str, pages: Iterable[str] = ()) -> None:
         self.handle = handle
         self.pages = ",".join(pages)
-        self.browser = httpx2.Client(trust_env=False)
+        self.browser = httpx2.Client(trust_env=False, verify=_tls())
 
     def __enter__(self) -> Self:
         return self
@@ -58,15 +66,19 @@ class Person:
         """The same, but denies."""
         return self._decide(url, {"decision": ["deny"]})
 
-    def _decide(self, url: str, decision: dict[str, list[str]]) -> str:
+    def sign_in(self, url: str) -> httpx2.Response:
+        """Follows an auth URL to the consent page, past the sign-in page unless this browser is signed in."""
         page = self._follow(self.open(url), urlsplit(url).netloc)
         if 'name="handle"' in page.text:
             page = self._submit(page, {"handle": [self.handle], "pages": [self.pages]})
-        answer = self._submit(page, decision)
+        return page
+
+    def _decide(self, url: str, decision: dict[str, list[str]]) -> str:
+        answer = self._submit(self.sign_in(url), decision)
         return urljoin(str(answer.url), answer.headers["location"])
 
     def _submit(self, page: httpx2.Response, values: dict[str, list[str]]) -> httpx2.Response:
-        form = _LastForm(page.text)
+        form = LastForm(page.text)
         address = urljoin(str(page.url), form.action)
         answer = self.browser.post(address, data=form.fields | values)
         return self._follow(answer, urlsplit(address).netloc)

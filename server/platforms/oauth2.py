@@ -16,6 +16,8 @@ from server.platforms.facts import Facts
 __all__ = ["OAuth2Platform", "PlatformRefused", "PlatformUnreachable", "Profile", "Tokens", "load"]
 
 TIMEOUT = timedelta(seconds=10)
+# Reading the certificates takes about 40 ms, so all clients share them.
+TLS = httpx2.create_ssl_context(trust_env=False)
 PROTOCOL_PARAMETERS = {
     "client_id",
     "code_challenge",
@@ -103,6 +105,7 @@ class OAuth2Platform:
             timeout=self._timeout.total_seconds(),
             follow_redirects=False,
             trust_env=False,
+            verify=TLS,
             event_hooks={"response": [answers.check]},
             **more,
         )

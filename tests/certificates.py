@@ -1,0 +1,58 @@
+"""A private certificate authority, for tests of TLS."""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate and its private key, as PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+class Authority:
+    """Signs certificates for 127.0.0.1."""
+
+    def __init__(self, name: str) -> None:
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        signed = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        self.certificate = signed.public_bytes(serialization.Encoding.PEM)
+
+    def identity(self, name: str) -> Identity:
+        """A certificate for a server or a client at 127.0.0.1."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signed = self._sign(subject, key, x509.BasicConstraints(ca=False, path_length=None))
+        return Identity(
+            signed.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
+
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(constraints, critical=True)
+            .add_extension(addresses, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )

@@ -1,0 +1,207 @@
+"""The OAuth client of the platforms, when a platform misbehaves: every answer is one of two failures."""
+
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile, Tokens, load
+from tests.web import serving
+
+REDIRECT_URI = "http://127.0.0.1:9/callback/sandbox"
+VERIFIER = "v" * 64
+SECRETS = ("the-code-0123456789", VERIFIER, "the-access-token", "the-refresh-token")
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+TOKENS = Tokens(SECRETS[2], SECRETS[3], None, ())
+
+CALLS: dict[str, Callable[[OAuth2Platform], object]] = {
+    "exchange": lambda platform: platform.exchange(
+        code=SECRETS[0], code_verifier=VERIFIER, redirect_uri=REDIRECT_URI, now=NOW
+    ),
+    "profiles": lambda platform: platform.profiles(TOKENS, NOW),
+    "revoke": lambda platform: platform.revoke(TOKENS),
+}
+
+
+class Answering:
+    """A platform that answers everything in the same way, which each test sets."""
+
+    def __init__(self) -> None:
+        self.visited: list[str] = []
+        self._answer = Response()
+        self.platform: OAuth2Platform
+
+    def answer(self, request: Request) -> Response:
+        """What the platform says to this request."""
+        self.visited.append(request.url.path)
+        return self._answer
+
+    def says(self, status: int, body: str) -> OAuth2Platform:
+        """The client of the platform, which answers so from now on."""
+        return self.gives(PlainTextResponse(body, status, media_type="application/json"))
+
+    def gives(self, answer: Response) -> OAuth2Platform:
+        """The same for any answer."""
+        self._answer, self.visited = answer, []
+        return self.platform
+
+
+@pytest.fixture(scope="module")
+def answering() -> Iterator[Answering]:
+    answering = Answering()
+    methods = ["GET", "POST"]
+    app = Starlette(routes=[Route("/{path:path}", answering.answer, methods=methods)])
+    with serving(app) as url:
+        answering.platform = load(url)["sandbox"]
+        yield answering
+
+
+def failing(call: Callable[[OAuth2Platform], object], platform: OAuth2Platform) -> type[Exception]:
+    """The exception's class, after a look for secrets in all that a log would show of it."""
+    with pytest.raises((PlatformRefused, PlatformUnreachable)) as caught:
+        call(platform)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert not [secret for secret in SECRETS if secret in shown]
+    return caught.type
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_closed_port_is_unreachable(call: Callable[[OAuth2Platform], object]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert failing(call, load(f"http://127.0.0.1:{port}")["sandbox"]) is PlatformUnreachable
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_silence_is_unreachable(call: Callable[[OAuth2Platform], object]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = load(f"http://127.0.0.1:{listener.getsockname()[1]}", timedelta(milliseconds=200))["sandbox"]
+        assert failing(call, silent) is PlatformUnreachable
+
+
+ECHO = f'{{"error": "{SECRETS[0]} {VERIFIER}", "error_description": "{SECRETS[2]} {SECRETS[3]}"}}'
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (500, "oops", PlatformUnreachable),
+        (502, '{"error": "invalid_grant"}', PlatformUnreachable),
+        (429, '{"error": "invalid_grant"}', PlatformUnreachable),
+        (400, '{"error": "temporarily_unavailable"}', PlatformUnreachable),
+        (307, "", PlatformUnreachable),
+        (400, '{"error": "invalid_grant"}', PlatformRefused),
+        (400, '{"error": {"message": "x"}}', PlatformRefused),
+        (401, ECHO, PlatformRefused),
+        (403, "<html>no</html>", PlatformRefused),
+    ],
+)
+def test_a_failure_is_told_apart(
+    answering: Answering,
+    call: Callable[[OAuth2Platform], object],
+    status: int,
+    body: str,
+    wanted: type[Exception],
+) -> None:
+    assert failing(call, answering.says(status, body)) is wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ("garbage", PlatformUnreachable),
+        ("", PlatformUnreachable),
+        ("[]", PlatformUnreachable),
+        ("[" * 100_000, PlatformUnreachable),
+        ("{}", PlatformUnreachable),
+        ('{"access_token": 5}', PlatformUnreachable),
+        ('{"access_token": "a\\u0000"}', PlatformUnreachable),
+        ('{"access_token": "a", "expires_in": "soon"}', PlatformUnreachable),
+        ('{"access_token": "a", "expires_in": 1e999}', PlatformUnreachable),
+        ('{"access_token": "a", "expires_in": 99999999999999999999}', PlatformUnreachable),
+        ('{"error": "invalid_grant"}', PlatformRefused),
+        (ECHO, PlatformRefused),
+    ],
+)
+def test_an_unreadable_token_answer(answering: Answering, body: str, wanted: type[Exception]) -> None:
+    assert failing(CALLS["exchange"], answering.says(200, body)) is wanted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "garbage",
+        "[]",
+        "{}",
+        '{"data": {}}',
+        '{"data": [1]}',
+        '{"data": [{"username": "a"}]}',
+        '{"data": [{"id": ""}]}',
+        '{"data": [{"id": "a\\u0000"}]}',
+        '{"data": [{"id": "1", "username": 7}]}',
+        '{"data": [{"id": "1", "access_token": "a", "expires_in": []}]}',
+    ],
+)
+def test_an_unreadable_profiles_answer(answering: Answering, body: str) -> None:
+    assert failing(CALLS["profiles"], answering.says(200, body)) is PlatformUnreachable
+
+
+def test_profiles_are_cleaned_and_fall_back_on_the_login(answering: Answering) -> None:
+    body = r'{"data": [{"id": 12, "username": "a\u0000b", "name": "\ud800x", "picture": "javascript:x"}]}'
+    assert answering.says(200, body).profiles(TOKENS, NOW) == [Profile("12", "ab", "?x", "", TOKENS)]
+
+
+def test_a_token_answer_without_extras(answering: Answering) -> None:
+    platform = answering.says(200, '{"access_token": "a", "token_type": "bearer"}')
+    assert CALLS["exchange"](platform) == Tokens("a", None, None, ())
+
+
+def test_a_redirect_is_not_followed(answering: Answering) -> None:
+    for call in CALLS.values():
+        assert failing(call, answering.gives(RedirectResponse("/elsewhere"))) is PlatformUnreachable
+        assert len(answering.visited) == 1
+        assert "/elsewhere" not in answering.visited
+
+
+def test_authorization_url() -> None:
+    platform = load("https://h.example")["sandbox"]
+    url = platform.authorization_url(
+        redirect_uri=REDIRECT_URI,
+        state="s&t",
+        code_verifier=VERIFIER,
+        permissions=["posts.read", "posts.write"],
+        options={"login_hint": "a&b"},
+    )
+    assert url.startswith("https://h.example/sandbox/authorize?")
+    assert dict(parse_qsl(urlsplit(url).query)) == {
+        "client_id": "hitchpost-sandbox",
+        "redirect_uri": REDIRECT_URI,
+        "response_type": "code",
+        "scope": "posts.read posts.write",
+        "state": "s&t",
+        "code_challenge": create_s256_code_challenge(VERIFIER),
+        "code_challenge_method": "S256",
+        "login_hint": "a&b",
+    }
+    assert VERIFIER not in url
+
+
+@pytest.mark.parametrize("name", ["state", "response_type", "redirect_uri"])
+def test_an_option_is_no_parameter_of_the_protocol(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        load("https://h.example")["sandbox"].authorization_url(
+            redirect_uri=REDIRECT_URI,
+            state="s",
+            code_verifier=VERIFIER,
+            permissions=[],
+            options={name: "another"},
+        )
