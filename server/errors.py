@@ -110,7 +110,7 @@ class EtagMismatch(HitchpostError):
 
 
 class RequestIdReused(HitchpostError):
-    """This request_id was already used with another body; use a new one for a new request."""
+    """This request_id was already used for another body, method or owner; use a new one."""
 
     code, reason = StatusCode.FAILED_PRECONDITION, pb.ERROR_REASON_REQUEST_ID_REUSED
 
