@@ -100,6 +100,8 @@ class GrpcProcess:
             pool,
             interceptors=[Pipeline(KeyRing(), pool, settings.max_waiting_calls)],
             options=_server_options(settings),
+            # A backstop, so that refusals can't pile up either: beyond it gRPC refuses without details.
+            maximum_concurrent_rpcs=settings.threads + 10 * settings.max_waiting_calls,
         )
         accounts_grpc.add_SocialAccountServiceServicer_to_server(
             SocialAccountServicer(app.accounts, app.connections, app.clock), self._server
