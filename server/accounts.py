@@ -119,7 +119,7 @@ _ERASE_TOKENS = Statement(
     StoredTokens._make,
 )
 _GET = Statement(SocialAccount.select(*_COLUMNS).where(_THIS), AccountRow._make)
-_LOCK = Statement(SocialAccount.select(*_COLUMNS).where(_THIS).for_update("FOR UPDATE"), AccountRow._make)
+_LOCK = Statement(SocialAccount.select(*_COLUMNS).where(_THIS).for_update(), AccountRow._make)
 _UPDATE = Statement(
     SocialAccount.update(
         {
@@ -161,12 +161,12 @@ _OWNERS_SHARED = Statement(
     SocialAccount.select(SocialAccount.id, SocialAccount.external_id)
     .where(any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project")))
     .order_by(SocialAccount.id)
-    .for_update("FOR KEY SHARE"),
+    .for_update("FOR KEY SHARE"),  # type: ignore[arg-type]
     tuple[Any, ...],
 )
 
 # The filters of a list, by the name of their request field.
-_FILTERS = {
+_FILTERS: "dict[str, peewee.Field[Any]]" = {
     "external_ids": SocialAccount.external_id,
     "platforms": SocialAccount.platform,
     "usernames": SocialAccount.username,

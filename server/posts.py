@@ -96,7 +96,7 @@ def _row(columns: tuple[Any, ...]) -> PostRow:
 
 
 _GET = Statement(_POSTS.where(_THIS), _row)
-_LOCK = Statement(SocialPost.select(SocialPost.id).where(_THIS).for_update("FOR UPDATE"), tuple[Any, ...])
+_LOCK = Statement(SocialPost.select(SocialPost.id).where(_THIS).for_update(), tuple[Any, ...])
 _INSERT = Statement(
     SocialPost.insert(params(SocialPost.project, *_COLUMNS)),
     tuple[Any, ...],
