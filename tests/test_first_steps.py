@@ -16,6 +16,7 @@ from server.config import Settings
 from server.embedded import dev_key_file
 from tests.servers import REPOSITORY, Server, environment, serving
 
+PROTOS = REPOSITORY / "protos"
 README = (REPOSITORY / "README.md").read_text()
 
 
@@ -48,24 +49,32 @@ def test_the_printed_lines_work_as_pasted(server: Server) -> None:
     ]
 
 
-def test_the_readmes_story_works_as_pasted(server: Server) -> None:
+FROM_FILES = " ".join(
+    f"-proto {path.relative_to(PROTOS)}" for path in sorted(PROTOS.rglob("*_service.proto"))
+)
+
+
+@pytest.mark.parametrize("contract", ["", f"-import-path protos {FROM_FILES}"], ids=["reflection", "proto"])
+def test_the_readmes_story_works_as_pasted(contract: str, server: Server) -> None:
     story = README.partition("## The story, in grpcurl")[2].partition("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", story, re.DOTALL)
     grpcurl = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or "grpcurl"
     # Where this test's server is, instead of where `make run` puts one.
     script = (
         "\n".join(blocks)
-        .replace(".venv/bin/grpcurl", grpcurl)
+        .replace(".venv/bin/grpcurl", f"{grpcurl} {contract}")
         .replace("127.0.0.1:50051", server.address)
         .replace("data/dev-api-key", str(dev_key_file(Path(server.settings["data_dir"]))), 1)
     )
     ran = shell(script)
     assert ran.stdout.count("/sandbox/authorize?") == 1
-    assert ran.stdout.count("SOCIAL_POST_STATE_SCHEDULED") == 2
-    assert ran.stdout.count('"external_id": "campaign_7"') == 2
+    assert ran.stdout.count("SOCIAL_POST_STATE_SCHEDULED") >= 2
+    assert len(re.findall(r'"external(?:_id|Id)": "campaign_7"', ran.stdout)) >= 2
     assert re.findall(r"Code: (\w+)", ran.stderr) == ["AlreadyExists", "PermissionDenied"]
-    assert "ERROR_REASON_OWNED_BY_ANOTHER" in ran.stderr
-    assert "ERROR_REASON_OWNER_MISMATCH" in ran.stderr
+    # From files grpcurl knows our messages only, and prints google.rpc's undecoded.
+    if not contract:
+        assert "ERROR_REASON_OWNED_BY_ANOTHER" in ran.stderr
+        assert "ERROR_REASON_OWNER_MISMATCH" in ran.stderr
 
 
 def test_the_demo_ends_with_the_hijack_refused(server: Server) -> None:
