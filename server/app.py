@@ -212,8 +212,8 @@ def serve_worker(app: App, ready: Event, stop: Event) -> None:
             app.connections.purge()
             idempotency.purge(app.clock())
             sandbox_grants.forget_expired(app.clock())
-        except errors.DatabaseUnavailable:
-            log.warning("the database is away; will clean up later")
+        except errors.HitchpostError as error:
+            log.warning("will clean up later", extra={"cause": str(error)})
 
 
 SERVE = {"grpc": serve_grpc, "web": serve_web, "worker": serve_worker}
