@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint proto check-proto lock clean
+.PHONY: help run demo test test-clients lint proto check-proto lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,7 +25,10 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
 test: $(INSTALLED) ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/clients
+
+test-clients: $(INSTALLED) ## Play the story in every language this machine has
+	$(BIN)/python -m pytest -s tests/clients
 
 lint: $(INSTALLED) ## Check style, types and the contract
 	$(BIN)/ruff check .

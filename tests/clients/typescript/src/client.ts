@@ -1,0 +1,89 @@
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  type Client,
+  type ClientUnaryCall,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { HealthClient } from "./gen/health/v1/health.js";
+import { SocialAccountServiceClient } from "./gen/hitchpost/v1/social_account_service.js";
+import { SocialPostServiceClient } from "./gen/hitchpost/v1/social_post_service.js";
+
+// Calls that may be repeated: they only read, or carry a request_id.
+const RETRIES = {
+  methodConfig: [
+    {
+      name: [
+        { service: "hitchpost.v1.SocialAccountService", method: "GetSocialAccount" },
+        { service: "hitchpost.v1.SocialAccountService", method: "ListSocialAccounts" },
+        { service: "hitchpost.v1.SocialAccountService", method: "ImportSocialAccount" },
+        { service: "hitchpost.v1.SocialPostService", method: "GetSocialPost" },
+        { service: "hitchpost.v1.SocialPostService", method: "ListSocialPosts" },
+        { service: "hitchpost.v1.SocialPostService", method: "CreateSocialPost" },
+      ],
+      retryPolicy: {
+        maxAttempts: 4,
+        initialBackoff: "0.1s",
+        maxBackoff: "2s",
+        backoffMultiplier: 2,
+        retryableStatusCodes: ["UNAVAILABLE"],
+      },
+    },
+  ],
+};
+
+export interface Options {
+  /** Instead of the API key alone. */
+  metadata?: Metadata;
+  /** Milliseconds until the deadline. */
+  timeout?: number;
+  /** Cancels the call. */
+  signal?: AbortSignal;
+}
+
+type Unary<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+export function bearer(key: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${key}`);
+  return metadata;
+}
+
+/** A client of one server whose methods return promises. */
+export function connect(address: string, credentials: ChannelCredentials, key: string) {
+  const options = { "grpc.service_config": JSON.stringify(RETRIES) };
+  const accounts = new SocialAccountServiceClient(address, credentials, options);
+  const posts = new SocialPostServiceClient(address, credentials, options);
+  const health = new HealthClient(address, credentials);
+
+  function promised<Request, Response>(client: Client, method: Unary<Request, Response>) {
+    return (request: Request, { metadata = bearer(key), timeout = 10_000, signal }: Options = {}) =>
+      new Promise<Response>((resolve, reject) => {
+        signal?.throwIfAborted();
+        const deadline = Date.now() + timeout;
+        const call = method.call(client, request, metadata, { deadline }, (error, response) =>
+          error ? reject(error) : resolve(response),
+        );
+        signal?.addEventListener("abort", () => call.cancel(), { once: true });
+      });
+  }
+
+  return {
+    createAuthUrl: promised(accounts, accounts.createAuthUrl),
+    importSocialAccount: promised(accounts, accounts.importSocialAccount),
+    getSocialAccount: promised(accounts, accounts.getSocialAccount),
+    listSocialAccounts: promised(accounts, accounts.listSocialAccounts),
+    createSocialPost: promised(posts, posts.createSocialPost),
+    listSocialPosts: promised(posts, posts.listSocialPosts),
+    checkHealth: promised(health, health.check),
+    close: () => [accounts, posts, health].forEach((client) => client.close()),
+  };
+}
+
+export type Hitchpost = ReturnType<typeof connect>;
