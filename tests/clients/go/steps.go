@@ -215,7 +215,7 @@ func (s *story) callWithoutKey(ctx context.Context) (seen, error) {
 }
 
 func (s *story) missDeadline(ctx context.Context) (seen, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Microsecond)
+	ctx, cancel := context.WithTimeout(ctx, -time.Second)
 	defer cancel()
 	return nil, s.listAny(ctx)
 }

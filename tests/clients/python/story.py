@@ -139,7 +139,7 @@ class Story:
 
     def deadline(self) -> Seen:
         self.accounts.ListSocialAccounts(
-            accounts_pb.ListSocialAccountsRequest(), metadata=self.key, timeout=0.000001
+            accounts_pb.ListSocialAccountsRequest(), metadata=self.key, timeout=-1
         )
         return {}
 

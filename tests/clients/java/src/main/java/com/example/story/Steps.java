@@ -1,6 +1,6 @@
 package com.example.story;
 
-import static java.util.concurrent.TimeUnit.MICROSECONDS;
+import static java.util.concurrent.TimeUnit.SECONDS;
 
 import com.google.protobuf.Timestamp;
 import com.hitchpost.v1.CreateAuthUrlRequest;
@@ -162,7 +162,7 @@ final class Steps {
   private Map<String, Object> deadline() {
     hitchpost
         .accounts()
-        .withDeadlineAfter(1, MICROSECONDS)
+        .withDeadlineAfter(-1, SECONDS)
         .listSocialAccounts(ListSocialAccountsRequest.getDefaultInstance());
     return Map.of();
   }
