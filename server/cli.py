@@ -165,16 +165,20 @@ def _settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        # Never the input: it may be a secret.
+        # Never the input: it may be a secret. A default that needs a wrong setting is not wrong itself.
         wrong = [
-            " ".join(
-                ("_".join(("HITCHPOST", *map(str, e["loc"]))).upper() if e["loc"] else "settings", e["msg"])
-            )
-            for e in error.errors(include_input=False)
+            f"{_variable(found['loc'])} {found['msg']}"
+            for found in error.errors(include_input=False)
+            if found["type"] != "default_factory_not_called"
         ]
         raise click.ClickException("\n".join(wrong)) from None
     logs.configure(settings.log_level)
     return settings
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The name of the environment variable; what concerns several of them has no location."""
+    return f"HITCHPOST_{location[0]}".upper() if location else "settings:"
 
 
 def _with_database(settings: Settings) -> Settings:

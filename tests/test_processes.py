@@ -400,6 +400,7 @@ def test_a_wrong_setting_is_named_and_never_printed(
     ran = hitchpost("serve", **{**new_server(run_dir, url).settings, **settings})
     assert ran.returncode != 0
     assert named in ran.stderr
+    assert "default factory" not in ran.stderr, "what merely follows from a wrong setting is named, too"
     assert "Traceback" not in ran.stderr
     assert SECRET not in ran.stdout + ran.stderr
 
