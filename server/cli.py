@@ -39,7 +39,7 @@ def serve(role: str) -> None:
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
-    children.wait_ready(stop)
+    children.wait_ready()
     click.echo(_banner(settings, kinds, dev_key))
     children.run(stop)
     sys.exit(0 if children.stop() else 1)

@@ -72,15 +72,14 @@ class Supervisor:
         self._drain_seconds = drain_seconds + 5
         self._children = [Child(kind, environment) for kind in kinds]
 
-    def wait_ready(self, stop: Event) -> None:
+    def wait_ready(self) -> None:
         """Raises StartFailed when one of the children does not start; the others are then stopped."""
         try:
             for child in self._children:
                 child.wait_ready()
         except StartFailed:
             self.stop()
-            if not stop.is_set():
-                raise
+            raise
 
     def run(self, stop: Event) -> None:
         """Starts anew what ends by itself, until `stop` is set."""

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from psycopg2.extras import Json
 
-from server.database import Statement, database, param, params
+from server.database import Statement, database, jsonb, param, params
 from server.models import SandboxGrant as G
 from server.vault import fingerprint
 
@@ -64,7 +63,7 @@ def issue(kind: str, handle: str, detail: dict[str, Any], now: datetime) -> str:
         hash=fingerprint(secret),
         kind=kind,
         handle=handle,
-        detail=Json(detail),
+        detail=jsonb(detail),
         expire_time=now + LIFETIMES[kind],
     )
     return secret
@@ -96,7 +95,7 @@ def redeem_code(code: str, redirect_uri: str, code_verifier: str, now: datetime)
         spent = _SPEND.first(hash=fingerprint(code), kind="code", now=now)
         if spent:
             return _issue_pair(spent.handle, _token_detail(spent.detail, origin, origin, login=True), now)
-    _DELETE_MATCHING.all(detail=Json({"code": origin}))
+    _DELETE_MATCHING.all(detail=jsonb({"code": origin}))
     raise InvalidGrant
 
 
@@ -128,7 +127,7 @@ def revoke(token: str, now: datetime) -> None:
 def _delete_family(grant: Grant) -> None:
     # A spent code has no family; without this check an empty pattern would match every row.
     if family := grant.detail.get("family"):
-        _DELETE_MATCHING.all(detail=Json({"family": family}))
+        _DELETE_MATCHING.all(detail=jsonb({"family": family}))
 
 
 def _token_detail(source: dict[str, Any], code: str, family: str, *, login: bool) -> dict[str, Any]:
