@@ -12,7 +12,7 @@ from server import schema
 from server.vault import fingerprint
 from tests.conftest import ENCRYPTION_KEY
 from tests.servers import hitchpost, local_channel, printed, refused, rows, serving
-from tests.support import unique
+from tests.support import free_port, unique
 
 FIRST_MIGRATION = "0001_initial"
 
@@ -124,8 +124,10 @@ def test_a_command_before_the_first_migration_says_what_to_do(empty: dict[str, s
 
 
 def test_a_command_without_its_settings_names_them() -> None:
+    # Not the default addresses: somebody's own server may be there.
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in ("grpc_address", "web_address")}
     url = "postgresql://127.0.0.1/hitchpost"
-    assert "HITCHPOST_ENCRYPTION_KEYS" in refused("serve", database_url=url)
+    assert "HITCHPOST_ENCRYPTION_KEYS" in refused("serve", database_url=url, **addresses)
 
 
 def diagnosed(code: int, **settings: str) -> dict[str, str]:
