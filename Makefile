@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-clients lint proto check-proto lock clean
+.PHONY: help run demo test test-clients lint proto check-proto bench bench-check lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,7 +46,17 @@ check-proto: proto ## Fail if generated/ was stale, or the contract breaks its l
 		|| { git status --porcelain generated; echo "generated/ was stale: commit what make proto wrote"; exit 1; }
 	@BUF=$(BIN)/buf sh tools/breaking.sh
 
-lock: ## Renew requirements.lock from pyproject.toml
+$(BENCH_INSTALLED): $(INSTALLED) benchmarks/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.lock
+	@touch $@
+
+bench: $(BENCH_INSTALLED) ## Measure, print, and renew docs/performance.md; needs h2load, pgbench and Go
+	$(BIN)/python -m benchmarks --write
+
+bench-check: $(BENCH_INSTALLED) ## Measure, and fail if a figure is not reached
+	$(BIN)/python -m benchmarks --check
+
+lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
 
 clean: ## Remove the environment and caches

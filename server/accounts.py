@@ -8,7 +8,6 @@ reaches an account through `_owned`, which knows the project and the owner scope
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import peewee
@@ -16,9 +15,10 @@ from peewee import EXCLUDED, fn
 
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
-from server import errors
-from server.database import Statement, any_of, database, jsonb, param, params
+from server import errors, listing
+from server.database import Statement, any_of, database, json_row, jsonb, param, params, typed
 from server.identity import Caller, Clock, new_id
+from server.listing import Shape
 from server.models import AuditEvent, SocialAccount, SocialAccountToken
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile, Tokens
 from server.vault import Vault
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class AccountRow(NamedTuple):
-    """A social account as it is stored, tokens aside."""
+    """A social account as it is stored, tokens aside; times are ISO 8601."""
 
     id: str
     platform: int
@@ -38,12 +38,12 @@ class AccountRow(NamedTuple):
     profile_photo_url: str
     state: int
     scopes: list[str]
-    access_token_expire_time: datetime | None
+    access_token_expire_time: str | None
     metadata: dict[str, str]
     version: int
-    create_time: datetime
-    update_time: datetime
-    connect_time: datetime
+    create_time: str
+    update_time: str
+    connect_time: str
 
     @property
     def etag(self) -> str:
@@ -58,7 +58,12 @@ class StoredTokens(NamedTuple):
     refresh_token: memoryview | None
 
 
+def _account(columns: tuple[Any, ...]) -> AccountRow:
+    return AccountRow._make(columns[0])
+
+
 _COLUMNS = [getattr(SocialAccount, name) for name in AccountRow._fields]
+_ROW = json_row(_COLUMNS)
 _CHANGED = {SocialAccount.version: SocialAccount.version + 1, SocialAccount.update_time: param("now")}
 _THIS = (SocialAccount.id == param("id")) & (SocialAccount.project == param("project"))
 _ERASED = {
@@ -69,7 +74,7 @@ _ERASED = {
 # The truth table of ownership. COALESCE claims an unowned profile; the WHERE lets only the owner, or an
 # owner for an unowned profile, through; `= NULL` is never true, so that an attempt without an owner
 # can't have an owned profile.
-_CLAIM = Statement(
+_CLAIMED = (
     SocialAccount.insert(params(SocialAccount.project, *_COLUMNS))
     .on_conflict(
         conflict_target=[SocialAccount.project, SocialAccount.platform, SocialAccount.platform_user_id],
@@ -90,18 +95,17 @@ _CLAIM = Statement(
         },
         where=SocialAccount.external_id.is_null() | (SocialAccount.external_id == EXCLUDED.external_id),
     )
-    .returning(*_COLUMNS),
-    AccountRow._make,
+    .returning(*_COLUMNS)
+    .cte("claimed")
 )
+_TOKENS: "list[peewee.Field[Any]]" = [SocialAccountToken.access_token, SocialAccountToken.refresh_token]
 # A platform that sends no refresh token this time has not taken the last one back.
-_KEEP_TOKENS = Statement(
-    SocialAccountToken.insert(
-        params(
-            SocialAccountToken.social_account,
-            SocialAccountToken.access_token,
-            SocialAccountToken.refresh_token,
-        )
-    ).on_conflict(
+_KEPT = (
+    SocialAccountToken.insert_from(
+        peewee.Select([_CLAIMED], [_CLAIMED.c.id, *typed(*_TOKENS)]),
+        [SocialAccountToken.social_account, *_TOKENS],
+    )
+    .on_conflict(
         conflict_target=[SocialAccountToken.social_account],
         update={
             SocialAccountToken.access_token: EXCLUDED.access_token,
@@ -109,8 +113,14 @@ _KEEP_TOKENS = Statement(
                 EXCLUDED.refresh_token, SocialAccountToken.refresh_token
             ),
         },
-    ),
-    tuple[Any, ...],
+    )
+    .cte("kept")
+)
+_CLAIM = Statement(
+    peewee.Select(
+        [_CLAIMED], [json_row(getattr(_CLAIMED.c, column.column_name) for column in _COLUMNS)]
+    ).with_cte(_CLAIMED, _KEPT),
+    _account,
 )
 _ERASE_TOKENS = Statement(
     SocialAccountToken.delete()
@@ -118,8 +128,8 @@ _ERASE_TOKENS = Statement(
     .returning(SocialAccountToken.access_token, SocialAccountToken.refresh_token),
     StoredTokens._make,
 )
-_GET = Statement(SocialAccount.select(*_COLUMNS).where(_THIS), AccountRow._make)
-_LOCK = Statement(SocialAccount.select(*_COLUMNS).where(_THIS).for_update(), AccountRow._make)
+_GET = Statement(SocialAccount.select(_ROW).where(_THIS), _account)
+_LOCK = Statement(SocialAccount.select(_ROW).where(_THIS).for_update(), _account)
 _UPDATE = Statement(
     SocialAccount.update(
         {
@@ -129,12 +139,10 @@ _UPDATE = Statement(
         }
     )
     .where(_THIS)
-    .returning(*_COLUMNS),
-    AccountRow._make,
+    .returning(_ROW),
+    _account,
 )
-_DISCONNECT = Statement(
-    SocialAccount.update({**_ERASED, **_CHANGED}).where(_THIS).returning(*_COLUMNS), AccountRow._make
-)
+_DISCONNECT = Statement(SocialAccount.update({**_ERASED, **_CHANGED}).where(_THIS).returning(_ROW), _account)
 _DELETE = Statement(SocialAccount.delete().where(_THIS), tuple[Any, ...])
 _AUDIT = Statement(
     AuditEvent.insert(
@@ -151,38 +159,50 @@ _AUDIT = Statement(
     ),
     tuple[Any, ...],
 )
-_OWNERS = Statement(
-    SocialAccount.select(SocialAccount.id, SocialAccount.external_id).where(
-        any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project"))
-    ),
-    tuple[Any, ...],
-)
-_OWNERS_SHARED = Statement(
-    SocialAccount.select(SocialAccount.id, SocialAccount.external_id)
-    .where(any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project")))
-    .order_by(SocialAccount.id)
-    .for_update("FOR KEY SHARE"),  # type: ignore[arg-type]
-    tuple[Any, ...],
-)
 
-# The filters of a list, by the name of their request field.
+
+class Owned(NamedTuple):
+    """Whose an account is."""
+
+    id: str
+    owner: str | None
+    platform: int
+
+
+_OWNED = SocialAccount.select(SocialAccount.id, SocialAccount.external_id, SocialAccount.platform).where(
+    any_of(SocialAccount.id, "ids") & (SocialAccount.project == param("project"))
+)
+# They can't be deleted until the transaction ends.
+HELD = _OWNED.order_by(SocialAccount.id).for_update("FOR KEY SHARE")  # type: ignore[arg-type]
+_OWNERS = Statement(_OWNED, Owned._make)
+_HOLD = Statement(HELD, Owned._make)
+
+# The filters of a list, by the name of their request field, the one that leaves the least first.
 _FILTERS: "dict[str, peewee.Field[Any]]" = {
-    "external_ids": SocialAccount.external_id,
-    "platforms": SocialAccount.platform,
-    "usernames": SocialAccount.username,
     "social_account_ids": SocialAccount.id,
+    "external_ids": SocialAccount.external_id,
+    "usernames": SocialAccount.username,
+    "platforms": SocialAccount.platform,
     "states": SocialAccount.state,
 }
 
 
 @functools.cache
-def _list_statement(filters: frozenset[str], *, first_page: bool) -> Statement[AccountRow]:
-    query = SocialAccount.select(*_COLUMNS).where(SocialAccount.project == param("project"))
-    for name in sorted(filters):
-        query = query.where(any_of(_FILTERS[name], name))
-    if not first_page:
-        query = query.where(SocialAccount.id < param("after"))
-    return Statement(query.order_by(SocialAccount.id.desc()).limit(param("limit")), AccountRow._make)
+def list_statement(shape: Shape) -> Statement[AccountRow]:
+    """The statement for lists of this shape."""
+    accounts = SocialAccount.select(_ROW)
+    first = next((name for name in _FILTERS if name in shape.names), None)
+    merge = first if first in shape.many and first != "social_account_ids" else None
+    conditions = [SocialAccount.project == param("project")]
+    for name, field in _FILTERS.items():
+        if name in shape.names and name != merge:
+            conditions.append(listing.matching(shape, name, field))
+    if merge is None:
+        return Statement(listing.page(accounts.where(*conditions), SocialAccount.id, shape), _account)
+    field = _FILTERS[merge]
+    ids = SocialAccount.select(SocialAccount.id).where(*conditions, field == listing.WANTED)
+    newest = listing.merged(listing.unnest(merge, field), listing.page(ids, SocialAccount.id, shape))
+    return Statement(accounts.where(SocialAccount.id == newest).order_by(SocialAccount.id.desc()), _account)
 
 
 def platform_name(platform: int) -> str:
@@ -208,20 +228,26 @@ def check_owners(caller: Caller, ids: Sequence[str]) -> None:
         _refuse_other_owners(caller, _OWNERS.all(ids=list(ids), project=caller.project_id))
 
 
-def hold(caller: Caller, ids: Sequence[str]) -> None:
-    """Keeps these accounts from being deleted until the transaction ends.
+def hold(caller: Caller, ids: Sequence[str]) -> list[Owned]:
+    """Keeps these accounts from being deleted until the transaction ends. Raises as check_usable."""
+    held = _HOLD.all(ids=list(ids), project=caller.project_id)
+    check_usable(caller, ids, held)
+    return held
+
+
+def check_usable(caller: Caller, ids: Sequence[str], found: Sequence[Owned]) -> None:
+    """Whether a post may name the accounts, given those of them that were found.
 
     Raises SocialAccountNotFound for one that is not in the project, OwnerMismatch as check_owners.
     """
-    found = _OWNERS_SHARED.all(ids=list(ids), project=caller.project_id)
-    missing = set(ids) - {row[0] for row in found}
+    missing = set(ids) - {account.id for account in found}
     if missing:
         raise errors.SocialAccountNotFound(id=min(missing))
     _refuse_other_owners(caller, found)
 
 
-def _refuse_other_owners(caller: Caller, rows: Sequence[tuple[Any, ...]]) -> None:
-    if caller.owner is not None and any(external_id != caller.owner for _, external_id in rows):
+def _refuse_other_owners(caller: Caller, accounts: Sequence[Owned]) -> None:
+    if caller.owner is not None and any(account.owner != caller.owner for account in accounts):
         raise errors.OwnerMismatch
 
 
@@ -248,14 +274,14 @@ def list_page(
     `filters` maps names of _FILTERS to alternatives; an empty one does not filter. Raises OwnerMismatch
     when a call confined to an owner filters by another, or by an account that is not theirs.
     """
-    values = {name: list(alternatives) for name, alternatives in filters.items() if alternatives}
+    owners, ids = filters.get("external_ids", ()), filters.get("social_account_ids", ())
     if caller.owner is not None:
-        if any(owner != caller.owner for owner in values.get("external_ids", ())):
+        if any(owner != caller.owner for owner in owners):
             raise errors.OwnerMismatch
-        check_owners(caller, values.get("social_account_ids", ()))
-        values["external_ids"] = [caller.owner]
-    statement = _list_statement(frozenset(values), first_page=after is None)
-    return statement.all(project=caller.project_id, after=after, limit=limit, **values)
+        check_owners(caller, ids)
+        filters = {**filters, "external_ids": [caller.owner]}
+    shape, values = listing.shape(filters, after)
+    return list_statement(shape).all(project=caller.project_id, limit=limit, **values)
 
 
 class Accounts:
@@ -276,33 +302,29 @@ class Accounts:
     ) -> AccountRow:
         """Connects the profile for this owner (None: for none), or reconnects it. Raises OwnedByAnother."""
         now = self._clock()
-        with database.transaction():
-            account = _CLAIM.first(
-                id=new_id("sa", now),
-                project=project_id,
-                external_id=external_id,
-                platform=platform,
-                platform_user_id=profile.platform_user_id,
-                username=profile.username,
-                display_name=profile.display_name,
-                profile_photo_url=profile.profile_photo_url,
-                state=pb.SOCIAL_ACCOUNT_STATE_CONNECTED,
-                scopes=list(profile.tokens.scopes),
-                access_token_expire_time=profile.tokens.expire_time,
-                metadata=jsonb(metadata or {}),
-                version=1,
-                create_time=now,
-                update_time=now,
-                connect_time=now,
-            )
-            if account is None:
-                raise errors.OwnedByAnother(platform=platform_name(platform))
-            refresh_token = profile.tokens.refresh_token
-            _KEEP_TOKENS.all(
-                social_account=account.id,
-                access_token=self._vault.encrypt(profile.tokens.access_token),
-                refresh_token=self._vault.encrypt(refresh_token) if refresh_token else None,
-            )
+        refresh_token = profile.tokens.refresh_token
+        account = _CLAIM.first(
+            id=new_id("sa", now),
+            project=project_id,
+            external_id=external_id,
+            platform=platform,
+            platform_user_id=profile.platform_user_id,
+            username=profile.username,
+            display_name=profile.display_name,
+            profile_photo_url=profile.profile_photo_url,
+            state=pb.SOCIAL_ACCOUNT_STATE_CONNECTED,
+            scopes=list(profile.tokens.scopes),
+            access_token_expire_time=profile.tokens.expire_time,
+            metadata=jsonb(metadata or {}),
+            version=1,
+            create_time=now,
+            update_time=now,
+            connect_time=now,
+            access_token=self._vault.encrypt(profile.tokens.access_token),
+            refresh_token=self._vault.encrypt(refresh_token) if refresh_token else None,
+        )
+        if account is None:
+            raise errors.OwnedByAnother(platform=platform_name(platform))
         return account
 
     def update(self, caller: Caller, account_id: str, etag: str, changes: Mapping[str, Any]) -> AccountRow:

@@ -1,5 +1,6 @@
 """The composition root: settings -> objects, and the three kinds of process made of them."""
 
+import gc
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,7 @@ class GrpcProcess:
         self._drain_timeout = settings.drain_timeout
         self._health = Health(app.database, SERVICES)
         self._server = grpc.server(
-            pool,
+            pool,  # type: ignore[arg-type] # any Executor will do; the stubs want a ThreadPoolExecutor
             interceptors=[Pipeline(KeyRing(), pool, settings.max_waiting_calls)],
             options=_server_options(settings),
             # A backstop, so that refusals can't pile up either: beyond it gRPC refuses without details.
@@ -171,6 +172,9 @@ def web_application(app: App) -> Starlette:
 def serve_grpc(app: App, ready: Event, stop: Event) -> None:
     """Serves gRPC until `stop` is set, then drains."""
     process = GrpcProcess(app)
+    # What is here now stays: the collector need not look at it again and again, nor come so often.
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 50)
     process.start()
     ready.set()
     stop.wait()

@@ -15,6 +15,8 @@ from server.accounts import AccountRow
 from server.platforms import Profile, Tokens
 from server.posts import Content, PostRow
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def account(row: AccountRow) -> accounts_pb.SocialAccount:
     """An account as the API shows it; tokens are not part of the row."""
@@ -28,12 +30,12 @@ def account(row: AccountRow) -> accounts_pb.SocialAccount:
         external_id=row.external_id,
         state=row.state,  # type: ignore[arg-type]
         scopes=row.scopes,
-        access_token_expire_time=row.access_token_expire_time,
+        access_token_expire_time=timestamp(row.access_token_expire_time),
         metadata=row.metadata,
         etag=row.etag,
-        create_time=row.create_time,
-        update_time=row.update_time,
-        connect_time=row.connect_time,
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
+        connect_time=timestamp(row.connect_time),
     )
 
 
@@ -60,7 +62,7 @@ def post(row: PostRow) -> posts_pb.SocialPost:
         caption=row.caption,
         social_account_ids=[target.social_account_id for target in row.targets],
         media=[posts_pb.Media(**media) for media in row.media],
-        scheduled_time=row.scheduled_time,
+        scheduled_time=timestamp(row.scheduled_time),
         state=row.state,  # type: ignore[arg-type]
         account_overrides=[
             posts_pb.AccountOverride(
@@ -83,8 +85,8 @@ def post(row: PostRow) -> posts_pb.SocialPost:
             for target in row.targets
         ],
         etag=row.etag,
-        create_time=row.create_time,
-        update_time=row.update_time,
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
     )
 
 
@@ -158,6 +160,14 @@ def optional(message: Message, name: str) -> Any:
 def to_datetime(timestamp: Timestamp) -> datetime:
     """With its zone, in microseconds, which is what PostgreSQL keeps."""
     return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def timestamp(time: str | None) -> dict[str, int] | None:
+    """A Timestamp as message constructors take it, from ISO 8601."""
+    if time is None:
+        return None
+    since = datetime.fromisoformat(time) - _EPOCH
+    return {"seconds": since.days * 86_400 + since.seconds, "nanos": since.microseconds * 1000}
 
 
 def _media(messages: Iterable[posts_pb.Media]) -> list[dict[str, str]]:

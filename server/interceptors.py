@@ -7,13 +7,16 @@ reflection) pass untouched.
 
 import dataclasses
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
-from threading import Lock
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -22,7 +25,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
 
 from generated.hitchpost.v1 import social_account_service_pb2, social_post_service_pb2
-from server import errors, validation
+from server import errors, logs, validation
 from server.identity import Caller
 from server.projects import KeyRing
 
@@ -62,26 +65,59 @@ def caller() -> Caller:
     return current
 
 
-class CallPool(ThreadPoolExecutor):
-    """The threads that serve calls, and the count of calls that wait for one."""
+class _QueuedCall:
+    """A call in the pool; of a Future it has what grpcio uses."""
+
+    __slots__ = ("_callbacks", "_done", "_function")
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._callbacks: list[Callable[[Any], None]] = []
+        self._done = False
+
+    def run(self) -> None:
+        """Serves the call."""
+        try:
+            self._function()
+        finally:
+            self._done = True
+            self._tell()
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """grpcio counts the calls in progress by it."""
+        self._callbacks.append(callback)
+        if self._done:
+            self._tell()
+
+    def _tell(self) -> None:
+        # Two threads may come here at once; a list gives each of its items to one of them.
+        with suppress(IndexError):
+            self._callbacks.pop()(self)
+
+
+class CallPool(Executor):
+    """The threads that serve calls. Not a ThreadPoolExecutor: its futures, which nobody waits for, take
+    as long as reading and checking a request."""
 
     def __init__(self, threads: int) -> None:
-        super().__init__(threads, thread_name_prefix="call")
-        self.waiting = 0
-        self._lock = Lock()
+        self._queue: SimpleQueue[_QueuedCall] = SimpleQueue()
+        for number in range(threads):
+            Thread(target=self._serve, name=f"call_{number}", daemon=True).start()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._queue.qsize()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queues a call."""
-        self._count(1)
-        return super().submit(self._begin, fn, args, kwargs)
+        call = _QueuedCall(partial(fn, *args, **kwargs))
+        self._queue.put(call)
+        return call
 
-    def _begin(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._count(-1)
-        return fn(*args, **kwargs)
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self.waiting += change
+    def _serve(self) -> None:
+        while True:
+            self._queue.get().run()
 
 
 class Pipeline(grpc.ServerInterceptor):
@@ -147,15 +183,14 @@ def observe(method: MethodDescriptor, inner: Behaviour) -> Behaviour:
         try:
             return inner(request, context)
         finally:
-            log.info(
-                "call",
-                extra={
+            logs.calls(
+                {
                     "method": name,
                     "code": (context.code() or grpc.StatusCode.OK).name,  # type: ignore[attr-defined]
                     "duration_ms": round((time.perf_counter() - started) * 1000, 3),
                     "project": call.caller.project_id if call.caller else None,
                     "request_id": call.request_id,
-                },
+                }
             )
 
     return behaviour
@@ -224,7 +259,7 @@ def _request_id(metadata: Metadata) -> str:
     given = _values(metadata, "x-request-id")
     if len(given) == 1 and isinstance(given[0], str) and REQUEST_ID.fullmatch(given[0]):
         return given[0]
-    return str(uuid.uuid4())
+    return os.urandom(16).hex()
 
 
 def _api_key(metadata: Metadata) -> str:

@@ -62,6 +62,7 @@ class SocialAccount(Model):
             (("project", "id"), False),
             (("project", "external_id", "id"), False),
             (("project", "username", "id"), False),
+            (("project", "platform", "id"), False),
             (("project", "state", "id"), False),
         )
 
@@ -109,7 +110,7 @@ class SocialPost(Model):
             (("project", "id"), False),
             (("project", "external_id", "id"), False),
             (("project", "state", "id"), False),
-            (("project", "scheduled_time"), False),
+            (("project", "state", "scheduled_time", "id"), False),
         )
 
 

@@ -5,7 +5,7 @@ follow when an account is claimed or transferred.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ import peewee
 from peewee import fn
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
-from server import accounts, errors
-from server.database import Statement, any_of, database, jsonb, param, params
+from server import accounts, errors, listing
+from server.database import Statement, database, json_row, jsonb, param, params, typed
 from server.identity import Caller, Clock, new_id
+from server.listing import Shape
 from server.models import SocialAccount, SocialPost, SocialPostTarget
 
 EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
@@ -33,18 +34,18 @@ class TargetRow(NamedTuple):
 
 
 class PostRow(NamedTuple):
-    """A post as it is stored; media are dicts of url and alt_text."""
+    """A post as it is stored; media are dicts of url and alt_text, times ISO 8601."""
 
     id: str
     external_id: str | None
     caption: str
     media: list[dict[str, str]]
-    scheduled_time: datetime | None
+    scheduled_time: str | None
     state: int
     platform_options: dict[str, Any]
     version: int
-    create_time: datetime
-    update_time: datetime
+    create_time: str
+    update_time: str
     targets: list[TargetRow]
 
     @property
@@ -87,32 +88,70 @@ _TARGETS = (
     .where(SocialPostTarget.social_post == SocialPost.id)
 )
 _COLUMNS = [getattr(SocialPost, name) for name in PostRow._fields if name != "targets"]
-_POSTS = SocialPost.select(*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS))
+_POSTS = SocialPost.select(json_row([*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS)]))
 _THIS = (SocialPost.id == param("id")) & (SocialPost.project == param("project"))
 
 
 def _row(columns: tuple[Any, ...]) -> PostRow:
-    return PostRow._make((*columns[:-1], [TargetRow._make(target) for target in columns[-1]]))
+    *post, targets = columns[0]
+    return PostRow._make((*post, [TargetRow._make(target) for target in targets]))
 
 
 _GET = Statement(_POSTS.where(_THIS), _row)
 _LOCK = Statement(SocialPost.select(SocialPost.id).where(_THIS).for_update(), tuple[Any, ...])
-_INSERT = Statement(
-    SocialPost.insert(params(SocialPost.project, *_COLUMNS)),
-    tuple[Any, ...],
+_INSERTED = [SocialPost.project, *_COLUMNS]
+_TARGET_COLUMNS = [
+    SocialPostTarget.social_post,
+    SocialPostTarget.social_account,
+    SocialPostTarget.position,
+    SocialPostTarget.state,
+    SocialPostTarget.caption,
+    SocialPostTarget.media,
+]
+# One parameter for all targets of a post; for its columns see _targets.
+_NEW_TARGETS = peewee.NodeList(
+    (
+        fn.jsonb_to_recordset(param("targets")),
+        peewee.SQL(
+            "AS new(social_account_id text, position smallint, state smallint, caption text, media jsonb)"
+        ),
+    )
 )
-_INSERT_TARGET = Statement(
-    SocialPostTarget.insert(
-        params(
-            SocialPostTarget.social_post,
-            SocialPostTarget.social_account,
-            SocialPostTarget.position,
-            SocialPostTarget.state,
-            SocialPostTarget.caption,
-            SocialPostTarget.media,
-        )
+_NEW_TARGET = [peewee.SQL(f"new.{column.column_name}") for column in _TARGET_COLUMNS[1:]]
+_INSERT_TARGETS = Statement(
+    SocialPostTarget.insert_from(
+        peewee.Select([_NEW_TARGETS], [*typed(SocialPost.id), *_NEW_TARGET]), _TARGET_COLUMNS
     ),
     tuple[Any, ...],
+)
+# Post and targets in one round trip, and only if every account is there and, in a call confined to an
+# owner, theirs. What comes back are the accounts, which say why nothing was inserted.
+_HELD = accounts.HELD.cte("held")
+_CREATED = (
+    SocialPost.insert_from(
+        peewee.Select(None, typed(*_INSERTED)).where(
+            peewee.Select([_HELD], [fn.COUNT(peewee.SQL("*"))])
+            == fn.cardinality(param("ids").cast("text[]")),
+            param("owner").cast("text").is_null()
+            | ~fn.EXISTS(
+                peewee.Select([_HELD], [peewee.SQL("1")]).where(
+                    _HELD.c.external_id.is_null() | (_HELD.c.external_id != param("owner"))
+                )
+            ),
+        ),
+        _INSERTED,
+    )
+    .returning(SocialPost.id)
+    .cte("created")
+)
+_CREATED_TARGETS = SocialPostTarget.insert_from(
+    peewee.Select([_CREATED, _NEW_TARGETS], [_CREATED.c.id, *_NEW_TARGET]), _TARGET_COLUMNS
+).cte("targets")
+_CREATE = Statement(
+    peewee.Select([_HELD], [_HELD.c.id, _HELD.c.external_id, _HELD.c.platform]).with_cte(
+        _HELD, _CREATED, _CREATED_TARGETS
+    ),
+    accounts.Owned._make,
 )
 _UPDATE = Statement(
     SocialPost.update(
@@ -136,46 +175,80 @@ _DELETE_TARGETS = Statement(
 )
 _DELETE = Statement(SocialPost.delete().where(_THIS), tuple[Any, ...])
 
-_POSTS_OF = SocialPostTarget.select(SocialPostTarget.social_post).join(SocialAccount)
-_FOREIGN_TARGETS = (
+_TARGET_ACCOUNTS = (
     SocialPostTarget.select(peewee.SQL("1"))
     .join(SocialAccount)
-    .where(
-        (SocialPostTarget.social_post == SocialPost.id)
-        & (SocialAccount.external_id.is_null() | (SocialAccount.external_id != param("owner")))
-    )
+    .where(SocialPostTarget.social_post == SocialPost.id)
 )
 # The filters of a list, by the name of their request field; `owner` is the owner scope.
-_FILTERS = {
-    "external_ids": any_of(SocialPost.external_id, "external_ids"),
-    "states": any_of(SocialPost.state, "states"),
-    "scheduled_after": SocialPost.scheduled_time >= param("scheduled_after"),
-    "scheduled_before": SocialPost.scheduled_time < param("scheduled_before"),
-    "platforms": SocialPost.id.in_(
-        _POSTS_OF.where(
-            any_of(SocialAccount.platform, "platforms") & (SocialAccount.project == param("project"))
+_FILTERS: dict[str, Callable[[Shape], peewee.Node]] = {
+    "owner": lambda _: (
+        ~fn.EXISTS(
+            _TARGET_ACCOUNTS.where(
+                SocialAccount.external_id.is_null() | (SocialAccount.external_id != param("owner"))
+            )
         )
     ),
-    "social_account_ids": SocialPost.id.in_(
-        _POSTS_OF.where(any_of(SocialPostTarget.social_account, "social_account_ids"))
+    "external_ids": lambda shape: listing.matching(shape, "external_ids", SocialPost.external_id),
+    "states": lambda shape: listing.matching(shape, "states", SocialPost.state),
+    "scheduled_after": lambda _: SocialPost.scheduled_time >= param("scheduled_after"),
+    "scheduled_before": lambda _: SocialPost.scheduled_time < param("scheduled_before"),
+    "platforms": lambda shape: fn.EXISTS(
+        _TARGET_ACCOUNTS.where(listing.matching(shape, "platforms", SocialAccount.platform))
     ),
-    "owner": SocialPost.id.in_(
-        _POSTS_OF.where(
-            (SocialAccount.external_id == param("owner")) & (SocialAccount.project == param("project"))
-        )
-    )
-    & ~fn.EXISTS(_FOREIGN_TARGETS),
 }
+# Those that have an index with the newest of each value, the one that leaves the least first.
+_MERGED: "dict[str, peewee.Field[Any]]" = {"external_ids": SocialPost.external_id, "states": SocialPost.state}
+_OWN_ACCOUNTS = SocialAccount.select(SocialAccount.id).where(
+    (SocialAccount.project == param("project")) & (SocialAccount.external_id == param("owner"))
+)
 
 
 @functools.cache
-def _list_statement(filters: frozenset[str], *, first_page: bool) -> Statement[PostRow]:
-    query = _POSTS.where(SocialPost.project == param("project"))
-    for name in sorted(filters):
-        query = query.where(_FILTERS[name])
-    if not first_page:
-        query = query.where(SocialPost.id < param("after"))
-    return Statement(query.order_by(SocialPost.id.desc()).limit(param("limit")), _row)
+def list_statement(shape: Shape, *, due: bool) -> Statement[PostRow]:
+    """The statement for lists of this shape; `due`: of scheduled posts up to a time."""
+    merge = next((name for name in _MERGED if name in shape.names), None)
+    conditions: list[peewee.Node] = [SocialPost.project == param("project")]
+    if "social_account_ids" in shape.names or "owner" in shape.names:
+        return _chosen(_of_accounts(shape, [*conditions, *_conditions(shape)]))
+    if due and merge != "external_ids":
+        return _chosen(_due(shape, [*conditions, *_conditions(shape)]))
+    if merge in shape.many:
+        conditions += [_MERGED[merge] == listing.WANTED, *_conditions(shape, but=merge)]
+        ids = listing.page(SocialPost.select(SocialPost.id).where(*conditions), SocialPost.id, shape)
+        return _chosen(listing.merged(listing.unnest(merge, _MERGED[merge]), ids))
+    conditions += _conditions(shape)
+    return Statement(listing.page(_POSTS.where(*conditions), SocialPost.id, shape), _row)
+
+
+def _chosen(ids: peewee.Node) -> Statement[PostRow]:
+    return Statement(_POSTS.where(SocialPost.id == ids).order_by(SocialPost.id.desc()), _row)
+
+
+def _conditions(shape: Shape, but: str = "") -> list[peewee.Node]:
+    return [having(shape) for name, having in _FILTERS.items() if name in shape.names and name != but]
+
+
+def _of_accounts(shape: Shape, conditions: list[peewee.Node]) -> peewee.Node:
+    """The newest posts of the accounts asked for, or of all that the owner has."""
+    targets = SocialPostTarget.select(SocialPostTarget.social_post.alias("id")).join(SocialPost)
+    targets = targets.where(SocialPostTarget.social_account == listing.WANTED, *conditions)
+    values = (
+        listing.unnest("social_account_ids", SocialAccount.id)
+        if "social_account_ids" in shape.names
+        else fn.unnest(fn.ARRAY(_OWN_ACCOUNTS))
+    )
+    return listing.merged(values, listing.page(targets, SocialPostTarget.social_post, shape))
+
+
+def _due(shape: Shape, conditions: list[peewee.Node]) -> peewee.Node:
+    """The newest of the posts that are due: few, and not the newest of those scheduled.
+
+    PostgreSQL would rather read these by id until it has a page; materialized, they are found by time.
+    """
+    due = SocialPost.select(SocialPost.id).where(*conditions).cte("due", materialized=True)
+    ids = peewee.Select([due], [due.c.id])
+    return listing.any_id(listing.page(ids, due.c.id, shape).with_cte(due))
 
 
 def get(caller: Caller, post_id: str) -> PostRow:
@@ -195,12 +268,12 @@ def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, lim
     `filters` maps names of _FILTERS to alternatives, or to a time; an empty one does not filter. Raises
     OwnerMismatch when a call confined to an owner filters by an account that is not theirs.
     """
-    values = {name: value for name, value in filters.items() if value}
-    accounts.check_owners(caller, values.get("social_account_ids", ()))
+    accounts.check_owners(caller, filters.get("social_account_ids", ()))
     if caller.owner is not None:
-        values["owner"] = caller.owner
-    statement = _list_statement(frozenset(values), first_page=after is None)
-    return statement.all(project=caller.project_id, after=after, limit=limit, **values)
+        filters = {**filters, "owner": caller.owner}
+    shape, values = listing.shape(filters, after, merged={"social_account_ids"})
+    due = values.get("states") == pb.SOCIAL_POST_STATE_SCHEDULED and "scheduled_before" in values
+    return list_statement(shape, due=due).all(project=caller.project_id, limit=limit, **values)
 
 
 class Posts:
@@ -217,19 +290,32 @@ class Posts:
         now = self._clock()
         _check(content)
         _check_time(content, now)
-        post_id = new_id("sp", now)
-        with database.transaction():
-            accounts.hold(caller, content.social_account_ids)
-            _INSERT.all(
-                id=post_id,
-                project=caller.project_id,
-                version=1,
-                create_time=now,
-                update_time=now,
-                **_stored(content),
-            )
-            _insert_targets(post_id, content)
-            return get(caller, post_id)
+        post = PostRow(
+            id=new_id("sp", now),
+            external_id=content.external_id,
+            caption=content.caption,
+            media=content.media,
+            scheduled_time=content.scheduled_time.isoformat() if content.scheduled_time else None,
+            state=_state(content),
+            platform_options=content.platform_options,
+            version=1,
+            create_time=now.isoformat(),
+            update_time=now.isoformat(),
+            targets=[],
+        )
+        held = _CREATE.all(
+            ids=list(content.social_account_ids),
+            owner=caller.owner,
+            id=post.id,
+            project=caller.project_id,
+            version=1,
+            create_time=now,
+            update_time=now,
+            targets=jsonb(_targets(content)),
+            **_stored(content),
+        )
+        accounts.check_usable(caller, content.social_account_ids, held)
+        return post._replace(targets=_target_rows(content, held))
 
     def update(self, caller: Caller, post_id: str, etag: str, changes: Mapping[str, Any]) -> PostRow:
         """Sets the fields of Content that `changes` has.
@@ -246,7 +332,7 @@ class Posts:
             if "social_account_ids" in changes or "overrides" in changes:
                 accounts.hold(caller, content.social_account_ids)
                 _DELETE_TARGETS.all(id=post_id)
-                _insert_targets(post_id, content)
+                _INSERT_TARGETS.all(id=post_id, targets=jsonb(_targets(content)))
             return get(caller, post_id)
 
     def delete(self, caller: Caller, post_id: str, etag: str) -> None:
@@ -284,29 +370,50 @@ def _check_time(content: Content, now: datetime) -> None:
         raise errors.invalid("social_post.scheduled_time", "must be in the future")
 
 
+def _state(content: Content) -> int:
+    return pb.SOCIAL_POST_STATE_SCHEDULED if content.scheduled_time else pb.SOCIAL_POST_STATE_DRAFT
+
+
 def _stored(content: Content) -> dict[str, Any]:
-    scheduled = content.scheduled_time is not None
     return {
         "external_id": content.external_id,
         "caption": content.caption,
         "media": jsonb(content.media),
         "scheduled_time": content.scheduled_time,
-        "state": pb.SOCIAL_POST_STATE_SCHEDULED if scheduled else pb.SOCIAL_POST_STATE_DRAFT,
+        "state": _state(content),
         "platform_options": jsonb(content.platform_options),
     }
 
 
-def _insert_targets(post_id: str, content: Content) -> None:
+def _targets(content: Content) -> list[dict[str, Any]]:
+    targets = []
     for position, account_id in enumerate(content.social_account_ids):
         caption, media = content.overrides.get(account_id, (None, None))
-        _INSERT_TARGET.all(
-            social_post=post_id,
-            social_account=account_id,
-            position=position,
-            state=pb.SOCIAL_POST_TARGET_STATE_PENDING,
-            caption=caption,
-            media=jsonb(media) if media else None,
+        targets.append(
+            {
+                "social_account_id": account_id,
+                "position": position,
+                "state": pb.SOCIAL_POST_TARGET_STATE_PENDING,
+                "caption": caption,
+                "media": media or None,
+            }
         )
+    return targets
+
+
+def _target_rows(content: Content, held: Sequence[accounts.Owned]) -> list[TargetRow]:
+    found = {account.id: account for account in held}
+    return [
+        TargetRow(
+            target["social_account_id"],
+            found[target["social_account_id"]].owner,
+            found[target["social_account_id"]].platform,
+            target["state"],
+            target["caption"],
+            target["media"],
+        )
+        for target in _targets(content)
+    ]
 
 
 def _content(post: PostRow) -> Content:
@@ -315,7 +422,7 @@ def _content(post: PostRow) -> Content:
         caption=post.caption,
         social_account_ids=[target.social_account_id for target in post.targets],
         media=post.media,
-        scheduled_time=post.scheduled_time,
+        scheduled_time=datetime.fromisoformat(post.scheduled_time) if post.scheduled_time else None,
         overrides={
             target.social_account_id: (target.caption, target.media)
             for target in post.targets

@@ -17,7 +17,7 @@ def migrate(database: Database) -> list[str]:
     An advisory lock of PostgreSQL makes other servers wait; they then find nothing left to do.
     """
     # Whatever a statement may take in a call, waiting for a lock or building an index may take longer.
-    database.fetch("SET statement_timeout = 0", [])
+    database.fetch("SET statement_timeout = 0")
     database.fetch("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
     try:
         applied: list[str] = Runner(database.peewee, str(MIGRATIONS)).up()

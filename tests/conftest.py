@@ -1,7 +1,6 @@
 """The real things that tests run against: PostgreSQL, a gRPC server on a port, web pages over HTTP."""
 
 import itertools
-import logging
 import os
 import shutil
 import tempfile
@@ -52,13 +51,9 @@ def run_dir() -> Iterator[Path]:
 def log_file(run_dir: Path) -> Iterator[Path]:
     """The log of the in-process server, formatted as a server's is."""
     path = run_dir / "in-process.log"
-    logs.configure("INFO")
-    root = logging.getLogger()
-    handler = logging.FileHandler(path)
-    handler.setFormatter(root.handlers[0].formatter)
-    root.handlers[:] = [handler]
-    yield path
-    handler.close()
+    with path.open("a") as stream:
+        logs.configure("INFO", stream)
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_no_secret_is_ever_said(client: Client, sql: Sql, log_file: Path) -> Non
     client("SocialAccountService/CreateAuthUrl", platform="PLATFORM_SANDBOX")
     everything = said(log_file)
     assert all(everything.values()), "something that should have been recorded was not"
-    assert b'"message": "call"' in everything[str(log_file)]
+    assert b'"message":"call"' in everything[str(log_file)]
     assert not [(where, found) for where, text in everything.items() if (found := SECRETS.findall(text))]
     used = verifiers(sql)
     assert used

@@ -1,4 +1,4 @@
-"""Writes requirements.lock: the exact versions of everything pyproject.toml asks for; run by `make lock`."""
+"""Writes the lock files: exact versions of what pyproject.toml asks for; run by `make lock`."""
 
 import subprocess
 import sys
@@ -10,23 +10,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 HEADER = "# Exact versions of everything, for every environment. Written by `make lock`.\n"
+BENCH_LOCK = ROOT / "benchmarks" / "requirements.lock"
+BENCH_HEADER = "# What the benchmarks need beside ../requirements.lock. Written by `make lock`.\n"
 
 
 def main() -> None:
     """Installs the newest allowed versions into a new environment, and notes what came."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    groups = project["dependency-groups"]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--quiet", *wanted], check=True)
-        frozen = subprocess.run(
-            [*pip, "freeze", "--exclude", "pip", "--exclude", "setuptools"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-    LOCK.write_text(HEADER + "".join(sorted(frozen.splitlines(keepends=True), key=str.lower)))
+        everything = _installed(pip, [*project["project"]["dependencies"], *groups["dev"]])
+        LOCK.write_text(HEADER + "".join(everything))
+        further = _installed(pip, ["--constraint", str(LOCK), *groups["bench"]])
+        BENCH_LOCK.write_text(BENCH_HEADER + "".join(line for line in further if line not in everything))
+
+
+def _installed(pip: list[str], wanted: list[str]) -> list[str]:
+    subprocess.run([*pip, "install", "--quiet", *wanted], check=True)
+    freeze = [*pip, "freeze", "--exclude", "pip", "--exclude", "setuptools"]
+    frozen = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout
+    return sorted(frozen.splitlines(keepends=True), key=str.lower)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""`make bench` and `make bench-check`: builds the data, measures, prints, and says whether it is enough."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import load, memory, report, scale, throughput
+from benchmarks.data import SIZES, build
+from benchmarks.figures import FIGURES, Measured
+from server import embedded
+from server.config import default_data_dir
+
+ROUNDS = 5
+
+
+def main() -> int:
+    """The exit code: 1 when a figure is below what it has to be, with --check."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if a figure is not reached")
+    parser.add_argument("--write", action="store_true", help="renew docs/performance.md and its plot")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each, interleaved (default 5)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=default_data_dir() / "benchmarks",
+        help="where the databases are kept, about 20 GB (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    if missing := load.missing():
+        print(f"not installed: {', '.join(missing)} (Debian: nghttp2-client, postgresql-client)")
+        return 2
+    if not load.has_go():
+        print("Without Go there is no ghz, so no latency by size, and no grpc-go.")
+        return 2
+    postgres = embedded.start(arguments.data)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = _measure(lambda name: postgres.get_uri(database=name), Path(folder), arguments)
+    finally:
+        postgres.cleanup()
+    return int(arguments.check and not all(figure.reached(measured) for figure in FIGURES))
+
+
+def _measure(uri_for, folder: Path, arguments: argparse.Namespace) -> Measured:  # noqa: ANN001
+    datasets = {name: build(uri_for, name, rows) for name, rows in SIZES.items()}
+    explained = {name: scale.plans(dataset) for name, dataset in datasets.items()}
+    cases = throughput.measure(datasets["bench_1m"], folder, arguments.rounds)
+    measured = Measured(
+        cases={case.name: case for case in cases},
+        latencies=scale.latencies(datasets, folder, arguments.rounds),
+        pages=scale.page_times(datasets["bench_10m"], folder, arguments.rounds),
+        memory=memory.measure(datasets["bench_1m"], folder, cases[0]),
+    )
+    sections = {
+        "figures": report.figures(measured),
+        "throughput": report.throughput(cases),
+        "latencies": report.latencies(measured),
+        "plans": report.plans(explained),
+    }
+    for text in list(sections.values())[:3]:
+        print(f"\n{text}")
+    if arguments.write:
+        report.plot(cases)
+        report.write(sections)
+    return measured
+
+
+if __name__ == "__main__":
+    sys.exit(main())

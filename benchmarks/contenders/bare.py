@@ -1,0 +1,89 @@
+"""The limits: a bare gRPC server of Hitchpost's kind that returns the same bytes from memory, and, with
+--statement, the same server with nothing but the one statement of GetSocialAccount before it."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import psycopg2
+
+THREADS = 4
+Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+class AnyMethod(grpc.GenericRpcHandler):
+    """Serves every method by one behaviour, bytes to bytes."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._handler = grpc.unary_unary_rpc_method_handler(behaviour)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return self._handler
+
+
+def from_memory(folder: Path) -> Behaviour:
+    """Answers each NAME.request of the folder with its NAME.reply."""
+    replies = {
+        path.read_bytes(): path.with_suffix(".reply").read_bytes() for path in folder.glob("*.request")
+    }
+    return lambda request, _: replies[request]
+
+
+def after_statement(url: str, prepare: str, execute: str, behaviour: Behaviour) -> Behaviour:
+    """The same, once the statement has run on the thread's connection and its rows are fetched."""
+    thread = threading.local()
+
+    def cursor() -> psycopg2.extensions.cursor:
+        if not hasattr(thread, "cursor"):
+            connection = psycopg2.connect(url)
+            connection.autocommit = True
+            thread.cursor = connection.cursor()
+            thread.cursor.execute(prepare)
+        return thread.cursor
+
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        cursor().execute(execute)
+        cursor().fetchall()
+        return behaviour(request, context)
+
+    return answer
+
+
+def serve(port: int, behaviour: Behaviour) -> None:
+    """Serves until SIGTERM."""
+    server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 1)])
+    server.add_generic_rpc_handlers((AnyMethod(behaviour),))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(0))
+    server.wait_for_termination()
+
+
+def main() -> None:
+    """One process, and with --processes further ones that end with it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--replies", type=Path, required=True)
+    parser.add_argument("--statement", nargs=2, metavar=("PREPARE", "EXECUTE"))
+    arguments = parser.parse_args()
+    command = [sys.executable, "-m", "benchmarks.contenders.bare", *sys.argv[1:], "--processes", "1"]
+    others = [subprocess.Popen(command) for _ in range(arguments.processes - 1)]
+    behaviour = from_memory(arguments.replies)
+    if arguments.statement:
+        behaviour = after_statement(os.environ["BENCH_DATABASE_URL"], *arguments.statement, behaviour)
+    serve(arguments.port, behaviour)
+    for other in others:
+        other.terminate()
+        other.wait()
+
+
+if __name__ == "__main__":
+    main()
