@@ -9,7 +9,7 @@ from benchmarks import load, memory, report, scale, throughput
 from benchmarks.data import SIZES, build
 from benchmarks.figures import FIGURES, Measured
 from server import embedded
-from server.config import default_data_dir
+from server.config import Settings
 
 ROUNDS = 5
 
@@ -23,8 +23,8 @@ def main() -> int:
     parser.add_argument(
         "--data",
         type=Path,
-        default=default_data_dir() / "benchmarks",
-        help="where the databases are kept, about 20 GB (default: %(default)s)",
+        default=Settings().data_dir / "benchmarks",
+        help="where the databases are kept, 20 GB (default: benchmarks in HITCHPOST_DATA_DIR, %(default)s)",
     )
     arguments = parser.parse_args()
     if missing := load.missing():
@@ -46,6 +46,7 @@ def _measure(uri_for, folder: Path, arguments: argparse.Namespace) -> Measured: 
     datasets = {name: build(uri_for, name, rows) for name, rows in SIZES.items()}
     explained = {name: scale.plans(dataset) for name, dataset in datasets.items()}
     cases = throughput.measure(datasets["bench_1m"], folder, arguments.rounds)
+    tried = throughput.settings(datasets["bench_1m"], folder, arguments.rounds)
     measured = Measured(
         cases={case.name: case for case in cases},
         latencies=scale.latencies(datasets, folder, arguments.rounds),
@@ -56,9 +57,10 @@ def _measure(uri_for, folder: Path, arguments: argparse.Namespace) -> Measured: 
         "figures": report.figures(measured),
         "throughput": report.throughput(cases),
         "latencies": report.latencies(measured),
+        "settings": report.settings(tried),
         "plans": report.plans(explained),
     }
-    for text in list(sections.values())[:3]:
+    for text in list(sections.values())[:4]:
         print(f"\n{text}")
     if arguments.write:
         report.plot(cases)

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-import psutil
-
 from benchmarks import throughput
 from benchmarks.memory import FEW, MANY
 from benchmarks.scale import FAR_PAGE
-from benchmarks.throughput import BARE, FASTAPI, HITCHPOST, ONE_PROCESS, Case
+from benchmarks.throughput import BARE, CORES, FASTAPI, HITCHPOST, ONE_PROCESS, Case
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ def _two_processes(measured: Measured) -> float:
 
 def _without_generator(case: Case, contender: str) -> float:
     """Requests per second if the cores that the generator took had been there for the service, too."""
-    cores = psutil.cpu_count() or 1
     return median(
-        sample.rate * cores / (cores - sample.generator_cores) for sample in case.samples[contender]
+        sample.rate * CORES / (CORES - sample.generator_cores) for sample in case.samples[contender]
     )
 
 
@@ -84,6 +81,7 @@ CONTENDERS = [
     HITCHPOST,
     ONE_PROCESS,
     BARE,
+    throughput.PINNED,
     throughput.STATEMENT,
     FASTAPI,
     throughput.AIO,

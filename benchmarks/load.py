@@ -11,6 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from google.protobuf import field_mask_pb2, timestamp_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from generated.hitchpost.v1 import platform_pb2, social_account_service_pb2
+
 ROOT = Path(__file__).resolve().parent.parent
 GHZ_VERSION = "v0.93.0"
 GHZ_FOLDER = ROOT / "benchmarks" / ".bin"
@@ -79,13 +84,16 @@ def pgbench(url: str, statement: str, variables: Mapping[str, str], seconds: flo
     return float(_find(r"tps = ([\d.]+)", output)[0])
 
 
-def ghz(port: int, method: str, bodies: Sequence[Mapping[str, object]], key: str, calls: int) -> float:
+def ghz(
+    port: int, method: str, bodies: Sequence[Mapping[str, object]], key: str, calls: int, folder: Path
+) -> float:
     """The median latency in milliseconds of calls with these bodies in turn, two at a time."""
+    # Its own parser of .proto files does not know `optional`.
+    (folder / "hitchpost.protoset").write_bytes(_descriptors().SerializeToString())
     output = _run(
         [
             *(str(_ghz()), "--insecure", "--format=json", "--concurrency=2", f"--total={calls}"),
-            f"--proto={ROOT}/protos/hitchpost/v1/social_account_service.proto",
-            f"--import-paths={ROOT}/protos",
+            f"--protoset={folder / 'hitchpost.protoset'}",
             f"--call=hitchpost.v1.SocialAccountService.{method}",
             f"--data={json.dumps(bodies)}",
             *("--metadata", json.dumps({"authorization": f"Bearer {key}"}), f"127.0.0.1:{port}"),
@@ -106,6 +114,13 @@ def missing() -> list[str]:
 def has_go() -> bool:
     """Whether what needs Go can be measured: ghz, and grpc-go with pgx."""
     return shutil.which("go") is not None
+
+
+def _descriptors() -> FileDescriptorSet:
+    files = FileDescriptorSet()
+    for imported in (timestamp_pb2, field_mask_pb2, platform_pb2, social_account_service_pb2):
+        imported.DESCRIPTOR.CopyToProto(files.file.add())
+    return files
 
 
 def _ghz() -> Path:

@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.data import SIZES
 from benchmarks.figures import CONTENDERS, FIGURES, Measured
 from benchmarks.scale import Plan
-from benchmarks.throughput import HITCHPOST, PGBENCH, Case
+from benchmarks.throughput import DEFAULT, HITCHPOST, PGBENCH, SETTINGS, Case
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -44,6 +44,20 @@ def throughput(cases: Sequence[Case]) -> str:
         header = [case.name, "requests/s", "from … to", "/ Hitchpost", "CPU µs", "PostgreSQL µs"]
         parts.append(_table(header, rows))
     return "\n\n".join(parts)
+
+
+def settings(cases: Sequence[Case]) -> str:
+    """Medians for each setting, and the ratio to the default."""
+    rows = [
+        [
+            name,
+            *(f"{case.median(name):,.0f}" for case in cases),
+            *(f"{case.median(name) / case.median(DEFAULT):.2f}" for case in cases),
+        ]
+        for name in SETTINGS
+    ]
+    header = [*(f"{case.name}, requests/s" for case in cases), *(f"{case.name} / default" for case in cases)]
+    return _table(["processes and threads", *header], rows)
 
 
 def latencies(measured: Measured) -> str:

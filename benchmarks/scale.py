@@ -53,7 +53,7 @@ def latencies(datasets: Mapping[str, Dataset], folder: Path, rounds: int) -> dic
             for name, dataset in datasets.items():
                 bodies = [{"external_ids": [owner]} for owner in _owners(dataset, BODIES)]
                 median = load.ghz(
-                    running[name].port, "ListSocialAccounts", bodies, dataset.key, LATENCY_CALLS
+                    running[name].port, "ListSocialAccounts", bodies, dataset.key, LATENCY_CALLS, folder
                 )
                 found[name].append(median)
     # The first round warms connections and caches.

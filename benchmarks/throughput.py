@@ -1,9 +1,10 @@
 """Requests per second of every contender, in turn, several times over."""
 
 import json
+import random
 import statistics
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,8 +30,18 @@ CAMPAIGN = "benchmark"
 ACCOUNTS = "/hitchpost.v1.SocialAccountService"
 POSTS = "/hitchpost.v1.SocialPostService"
 HITCHPOST, ONE_PROCESS = "Hitchpost", "Hitchpost, one process"
-BARE, STATEMENT = "bare gRPC", "bare gRPC + the statement of get"
+BARE, PINNED, STATEMENT = "bare gRPC", "bare gRPC, pinned", "bare gRPC, pinned + the statement of get"
 FASTAPI, AIO, GO, PGBENCH = "FastAPI + SQLAlchemy", "grpc.aio + SQLAlchemy", "grpc-go + pgx", "pgbench"
+
+CORES = psutil.cpu_count() or 1
+DEFAULT = f"{CORES} processes, 4 threads, pinned (the default)"
+SETTINGS: dict[str, tuple[int, dict[str, str]]] = {
+    DEFAULT: (CORES, {}),
+    f"{CORES} processes, 4 threads": (CORES, {"PIN_WORKERS": "false"}),
+    **{f"{CORES} processes, {n} threads, pinned": (CORES, {"THREADS": str(n)}) for n in (1, 2, 8)},
+    f"{2 * CORES} processes, 2 threads, pinned": (2 * CORES, {"THREADS": "2", "PIN_WORKERS": "true"}),
+    "1 process, 4 threads": (1, {}),
+}
 
 
 @dataclass
@@ -104,46 +115,71 @@ def measure(dataset: Dataset, folder: Path, rounds: int) -> list[Case]:
     """Every contender with every case, `rounds` times, one after the other within each round."""
     measured = cases(dataset)
     with _started(dataset, folder, measured) as running:
-        total = rounds * len(measured) * len(running)
-        with tqdm(total=total, desc="throughput", unit="run") as bar:
-            for _ in range(rounds):
-                for case in measured:
-                    for name, contender in running.items():
-                        if _has(name, case):
-                            sample = _run(name, contender, case, dataset, folder)
-                            case.samples.setdefault(name, []).append(sample)
-                        bar.update()
-                    _forget_posts(dataset)
-            for case in measured[:3]:
-                case.samples[PGBENCH] = [_pgbench(case, dataset, folder) for _ in range(rounds)]
+        _interleave("throughput", running, measured, dataset, folder, rounds)
+    for case in measured[:3]:
+        case.samples[PGBENCH] = [_pgbench(case, dataset, folder) for _ in range(rounds)]
     return measured
+
+
+def settings(dataset: Dataset, folder: Path, rounds: int) -> list[Case]:
+    """Hitchpost alone, with other numbers of processes and threads than it has by default."""
+    measured = cases(dataset)[:2]
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(contenders.hitchpost(dataset, workers, folder, **further))
+            for name, (workers, further) in SETTINGS.items()
+        }
+        for case in measured:
+            _write(case, running[DEFAULT].port, dataset.key, folder / "replies")
+        _interleave("processes and threads", running, measured, dataset, folder, rounds)
+    return measured
+
+
+def _interleave(
+    title: str,
+    running: Mapping[str, Running],
+    measured: Sequence[Case],
+    dataset: Dataset,
+    folder: Path,
+    rounds: int,
+) -> None:
+    with tqdm(total=rounds * len(measured) * len(running), desc=title, unit="run") as bar:
+        for number in range(rounds):
+            for case in measured:
+                # In another order each time, so that nobody always comes after the same one.
+                for name, contender in random.Random(number).sample(list(running.items()), len(running)):
+                    if name != STATEMENT or case.name == "get":
+                        sample = _run(name, contender, case, dataset, folder)
+                        case.samples.setdefault(name, []).append(sample)
+                    bar.update()
+                _forget_posts(dataset)
 
 
 @contextmanager
 def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[dict[str, Running]]:
     """All contenders at once: those that are not asked use no CPU."""
-    cores = psutil.cpu_count() or 1
     replies = folder / "replies"
     replies.mkdir(exist_ok=True)
     with ExitStack() as stack:
         running = {
-            HITCHPOST: stack.enter_context(contenders.hitchpost(dataset, cores, folder)),
+            HITCHPOST: stack.enter_context(contenders.hitchpost(dataset, CORES, folder)),
             ONE_PROCESS: stack.enter_context(contenders.hitchpost(dataset, 1, folder)),
         }
         for case in measured:
             _write(case, running[HITCHPOST].port, dataset.key, replies)
-        bare = ("--replies", str(replies))
+        bare: tuple[str, ...] = ("--replies", str(replies))
         account_id = measured[1].message.social_account_id  # type: ignore[attr-defined]
         prepare, execute = _statement_of_get(dataset, account_id)
-        running[BARE] = stack.enter_context(contenders.module("bare", dataset, cores, folder, *bare))
-        running[STATEMENT] = stack.enter_context(
-            contenders.module("bare", dataset, cores, folder, *bare, "--statement", prepare, execute)
-        )
-        running[FASTAPI] = stack.enter_context(contenders.module("fastapi_app", dataset, cores, folder))
-        running[AIO] = stack.enter_context(contenders.module("grpc_aio", dataset, cores, folder))
+        running[BARE] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
+        bare += ("--pin",)
+        running[PINNED] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
+        bare += ("--statement", prepare, execute)
+        running[STATEMENT] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
+        running[FASTAPI] = stack.enter_context(contenders.module("fastapi_app", dataset, CORES, folder))
+        running[AIO] = stack.enter_context(contenders.module("grpc_aio", dataset, CORES, folder))
         if load.has_go():
             contenders.build_go()
-            running[GO] = stack.enter_context(contenders.go(dataset, cores, folder))
+            running[GO] = stack.enter_context(contenders.go(dataset, CORES, folder))
         yield running
 
 
@@ -160,18 +196,17 @@ def _write(case: Case, port: int, key: str, replies: Path) -> None:
         (replies / f"{case.name}.json").write_text(json.dumps(case.http_body))
 
 
-def _has(name: str, case: Case) -> bool:
-    return name != STATEMENT or case.name == "get"
-
-
 def _run(name: str, contender: Running, case: Case, dataset: Dataset, folder: Path) -> Sample:
     request = (
         _http(case, contender, dataset, folder) if name == FASTAPI else grpc_request(case, dataset, folder)
     )
-    if not case.samples.get(name):
-        load.h2load(contender.port, request, calls=WARM_UP_CALLS)
-    before = contender.cpu_seconds(), postgres_seconds()
-    result = load.h2load(contender.port, request, seconds=SECONDS)
+    try:
+        if not case.samples.get(name):
+            load.h2load(contender.port, request, calls=WARM_UP_CALLS)
+        before = contender.cpu_seconds(), postgres_seconds()
+        result = load.h2load(contender.port, request, seconds=SECONDS)
+    except load.LoadFailed as error:
+        raise load.LoadFailed(f"{name}, {case.name}: {error}; it said: {contender.said()}") from error
     after = contender.cpu_seconds(), postgres_seconds()
     used = [(end - start) / (result.rate * SECONDS) * 1e6 for start, end in zip(before, after, strict=True)]
     return Sample(result.rate, *used, result.generator_cores)

@@ -1,5 +1,6 @@
 """The command `hitchpost`: reads arguments, calls, prints. No logic."""
 
+import itertools
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from psycopg2.errors import UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app, doctor, embedded, logs, projects, schema, supervisor
-from server.config import SettingMissing, Settings
+from server.config import SettingMissing, Settings, cores
 from server.database import database
 from server.errors import HitchpostError
 from server.identity import utc_now
@@ -30,9 +31,10 @@ def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
     stop = supervisor.stop_on_signals()
-    kinds = _kinds(role, settings.workers)
+    kinds = _kinds(role, settings)
+    roles = {kind for kind, _ in kinds}
     for kind, address in (("grpc", settings.grpc_address), ("web", settings.web_address)):
-        if kind in kinds:
+        if kind in roles:
             supervisor.check_free(address)
     settings = _with_database(settings)
     app.build(settings)
@@ -40,15 +42,19 @@ def serve(role: str) -> None:
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
     children.wait_ready()
-    click.echo(_banner(settings, kinds, dev_key))
+    click.echo(_banner(settings, roles, dev_key))
     children.run(stop)
     sys.exit(0 if children.stop() else 1)
 
 
 @cli.command(hidden=True)
 @click.argument("kind", type=click.Choice(list(app.SERVE)))
-def process(kind: str) -> None:
+@click.option("--core", type=int)
+def process(kind: str, core: int | None) -> None:
     """One process of `serve`, which starts it."""
+    if core is not None:
+        # Before there are threads: they inherit it.
+        os.sched_setaffinity(0, {core})
     settings = _settings()
     ready, stop = Event(), supervisor.stop_on_signals()
     supervisor.stop_with_supervisor(stop)
@@ -195,9 +201,13 @@ def _with_database(settings: Settings) -> Settings:
     return settings
 
 
-def _kinds(role: str, workers: int) -> list[str]:
-    counts = {"grpc": workers, "web": 1, "worker": 1}
-    return [kind for kind, count in counts.items() if role in ("all", kind) for _ in range(count)]
+def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
+    """Each process's kind, and the core that it keeps to."""
+    usable = itertools.cycle(cores())
+    workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
+    return [
+        (kind, core) for kind, core in [*workers, ("web", None), ("worker", None)] if role in ("all", kind)
+    ]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -210,11 +220,11 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **secrets, "HITCHPOST_DEV_MODE": str(settings.dev_mode)}
 
 
-def _banner(settings: Settings, kinds: list[str], dev_key: str | None) -> str:
+def _banner(settings: Settings, roles: set[str], dev_key: str | None) -> str:
     lines = ["Hitchpost is ready."]
-    if "grpc" in kinds:
+    if "grpc" in roles:
         lines.append(f"  gRPC     {settings.grpc_address}")
-    if "web" in kinds:
+    if "web" in roles:
         lines.append(f"  web      {settings.public_url}")
     if dev_key is not None:
         lines += [f"  dev key  {dev_key}", *_examples(settings)]

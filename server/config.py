@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.vault import Vault
 
+CAN_PIN = hasattr(os, "sched_setaffinity")
 ROOT_DATA_DIR = Path("/var/lib/hitchpost")
 
 
@@ -62,6 +63,13 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 class SettingMissing(Exception):
     """A setting that is needed has no value; the text says which."""
 
@@ -92,10 +100,14 @@ class Settings(BaseSettings):
         "that calls CompleteAuth, or by default Hitchpost's /callback",
     )
     workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=lambda: len(cores()),
         ge=1,
         le=256,
         description="gRPC processes; default: cores",
+    )
+    pin_workers: bool = Field(
+        default_factory=lambda data: CAN_PIN and data.get("workers") == len(cores()),
+        description="keep each gRPC process on one core; default: on Linux, when there are as many as cores",
     )
     threads: int = Field(4, ge=1, le=64, description="threads, and so database connections, of each process")
     max_waiting_calls: int = Field(
@@ -126,9 +138,11 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the log on stderr")
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _settings_agree(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY go together")
+        if self.pin_workers and not CAN_PIN:
+            raise ValueError("HITCHPOST_PIN_WORKERS needs Linux")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("HITCHPOST_TLS_CLIENT_CA needs HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY")
         return self

@@ -79,6 +79,9 @@ class _QueuedCall:
         """Serves the call."""
         try:
             self._function()
+        except BaseException:
+            # Whatever a call does, its thread has to serve the next one.
+            log.exception("a call ended its thread's work")
         finally:
             self._done = True
             self._tell()

@@ -23,10 +23,12 @@ class StartFailed(Exception):
 class Child:
     """One process. Its stdin is a lifeline, which ends when we do; on its stdout it says that it is ready."""
 
-    def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, core: int | None, environment: Mapping[str, str]) -> None:
         self.kind = kind
+        self.core = core
+        pinned = [] if core is None else ["--core", str(core)]
         self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
-            [sys.executable, "-m", "server", "process", kind],
+            [sys.executable, "-m", "server", "process", kind, *pinned],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(environment),
@@ -64,13 +66,18 @@ class Child:
 
 
 class Supervisor:
-    """The children, and what happens when one of them ends."""
+    """The children, each of a kind and, if it is to keep to one, for a core; starts anew what ends."""
 
-    def __init__(self, kinds: Sequence[str], environment: Mapping[str, str], drain_seconds: float) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[tuple[str, int | None]],
+        environment: Mapping[str, str],
+        drain_seconds: float,
+    ) -> None:
         self._environment = environment
         # Longer than the children take for it themselves.
         self._drain_seconds = drain_seconds + 5
-        self._children = [Child(kind, environment) for kind in kinds]
+        self._children = [Child(kind, core, environment) for kind, core in kinds]
 
     def wait_ready(self) -> None:
         """Raises StartFailed when one of the children does not start; the others are then stopped."""
@@ -89,7 +96,7 @@ class Supervisor:
                     log.error(
                         "a process ended; starting another", extra={"kind": child.kind, "pid": child.pid}
                     )
-                    self._children[index] = Child(child.kind, self._environment)
+                    self._children[index] = Child(child.kind, child.core, self._environment)
 
     def stop(self) -> bool:
         """Stops every child at once. Returns whether all ended well."""

@@ -196,7 +196,12 @@ def many(new_database: Callable[[], str]) -> Iterator[psycopg2.extensions.connec
             "INSERT INTO social_post (id, project_id, external_id, state, scheduled_time, caption, media,"
             " platform_options, version, create_time, update_time) VALUES %s",
             [
-                (id_.replace("sa_", "sp_"), f"c{number % 4000}", 2 if number % 4 == 1 else 5, scheduled(number))
+                (
+                    id_.replace("sa_", "sp_"),
+                    f"c{number % 4000}",
+                    2 if number % 40 == 1 else 5,
+                    scheduled(number),
+                )
                 for number, id_ in enumerate(ids)
             ],
             "(%s, 'p', %s, %s, %s, 'x', '[]', '{}', 1, now(), now())",
@@ -212,7 +217,7 @@ def many(new_database: Callable[[], str]) -> Iterator[psycopg2.extensions.connec
 
 def scheduled(number: int) -> datetime:
     """A past time for posts that are not scheduled and for 20 that are; a coming one for the others."""
-    past = number % (ROWS // DUE) == 1 or number % 4 != 1
+    past = number % (ROWS // DUE) == 1 or number % 40 != 1
     return NOON + timedelta(minutes=-number - 1 if past else number)
 
 

@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server import embedded, schema
+from server.config import CAN_PIN, Settings, cores
 from server.projects import KEY_CACHE_SECONDS
 from tests.servers import (
     SERVICES,
@@ -321,6 +322,33 @@ def eventually_channels(server: Server) -> Any:
 
     eventually("every worker answers", all_answer)
     return server.channels_by_worker(WORKERS)
+
+
+def _cores(server: Server) -> list[tuple[int, ...]]:
+    """The cores that each worker may use, in the order of their numbers."""
+    workers = [child for child in server.children() if "grpc" in child.cmdline()]
+    return sorted(tuple(worker.cpu_affinity()) for worker in workers)
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="needs Linux")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_pinned_worker_keeps_to_its_core_and_so_does_the_one_that_replaces_it(
+    pinned: bool, run_dir: Path, new_database: Callable[[], str]
+) -> None:
+    usable = tuple(psutil.Process().cpu_affinity())
+    wanted = sorted((usable[number % len(usable)],) for number in range(WORKERS)) if pinned else [usable] * 2
+    settings = {"workers": str(WORKERS), "pin_workers": str(pinned)}
+    with serving(run_dir, new_database(), **settings) as server:
+        assert _cores(server) == wanted
+        killed = next(child for child in server.children() if "grpc" in child.cmdline())
+        killed.kill()
+        eventually("another worker keeps to its core", lambda: _cores(server) == wanted)
+        assert killed.pid not in [child.pid for child in server.children()]
+
+
+def test_workers_are_pinned_only_when_there_are_as_many_as_cores() -> None:
+    assert Settings(workers=len(cores())).pin_workers is CAN_PIN
+    assert not Settings(workers=len(cores()) + 1).pin_workers
 
 
 def test_the_children_of_a_killed_supervisor_end_by_themselves(two_workers: Server) -> None:

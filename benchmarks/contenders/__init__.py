@@ -35,12 +35,18 @@ class Running:
         """Its processes, the oldest first."""
         return [self.process, *self.process.children(recursive=True)]
 
+    def said(self) -> str:
+        """The end of its log."""
+        return self.log.read_text()[-2000:]
+
     def cpu_seconds(self) -> float:
         """What they have used so far."""
         return sum(sum(worker.cpu_times()[:2]) for worker in self.workers())
 
 
-def hitchpost(dataset: Dataset, processes: int, folder: Path) -> AbstractContextManager[Running]:
+def hitchpost(
+    dataset: Dataset, processes: int, folder: Path, **further: str
+) -> AbstractContextManager[Running]:
     """The product: `hitchpost serve --role grpc`, authentication, checks and log as they are by default."""
     port = _free_port()
     settings = {
@@ -49,6 +55,7 @@ def hitchpost(dataset: Dataset, processes: int, folder: Path) -> AbstractContext
         "GRPC_ADDRESS": f"127.0.0.1:{port}",
         "WORKERS": str(processes),
         "DRAIN_TIMEOUT": "2",
+        **further,
     }
     environment = {f"HITCHPOST_{name}": value for name, value in settings.items()}
     return _serving([sys.executable, "-m", "server", "serve", "--role", "grpc"], port, environment, folder)

@@ -71,11 +71,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--pin", action="store_true", help="keep each process on one core")
     parser.add_argument("--replies", type=Path, required=True)
     parser.add_argument("--statement", nargs=2, metavar=("PREPARE", "EXECUTE"))
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "benchmarks.contenders.bare", *sys.argv[1:], "--processes", "1"]
-    others = [subprocess.Popen(command) for _ in range(arguments.processes - 1)]
+    # The last --processes counts; whoever is started stays on the core that its parent is on just then.
+    given = [argument for argument in sys.argv[1:] if argument != "--pin"]
+    another = [sys.executable, "-m", "benchmarks.contenders.bare", *given, "--processes", "1"]
+    cores = sorted(os.sched_getaffinity(0))
+    others = []
+    for number in reversed(range(arguments.processes)):
+        if arguments.pin:
+            os.sched_setaffinity(0, {cores[number % len(cores)]})
+        if number:
+            others.append(subprocess.Popen(another))
     behaviour = from_memory(arguments.replies)
     if arguments.statement:
         behaviour = after_statement(os.environ["BENCH_DATABASE_URL"], *arguments.statement, behaviour)
