@@ -18,7 +18,7 @@ from benchmarks.data import Dataset, ulid, users
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_grpc
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import accounts, listing, posts
+from server import account_lists, listing, post_lists
 from server.database import Statement, database
 from server.identity import utc_now
 
@@ -120,12 +120,12 @@ def _accounts(
     filters: Mapping[str, Sequence[Any]], after: str | None
 ) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, after)
-    return accounts.list_statement(shape), values
+    return account_lists.list_statement(shape), values
 
 
 def _posts(filters: Mapping[str, Any], after: str | None) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, after)
-    return posts.list_statement(shape, due=True), values
+    return post_lists.list_statement(shape, due=True), values
 
 
 def _explain(dataset: Dataset, statement: Statement[Any], values: dict[str, Any]) -> Plan:

@@ -22,7 +22,7 @@ from benchmarks.data import AGENCY, Dataset
 from benchmarks.load import Request
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import accounts, listing
+from server import account_lists, accounts, listing
 
 SECONDS = 3.0
 WARM_UP_CALLS = 2000
@@ -248,7 +248,7 @@ def _pgbench(case: Case, dataset: Dataset, folder: Path) -> Sample:
     else:
         filters = {"external_ids": list(request.external_ids)}  # type: ignore[attr-defined]
         shape, parameters = listing.shape(filters, None)
-        statement, values = accounts.list_statement(shape), {**parameters, "limit": 51}
+        statement, values = account_lists.list_statement(shape), {**parameters, "limit": 51}
     arguments = statement.arguments({**values, "project": dataset.project_id})
     text = statement.prepare.split(" AS ", 1)[1]
     variables = {f"p{number}": str(value) for number, value in enumerate(arguments, 1)}

@@ -5,7 +5,6 @@ the row comes back, or the profile is another owner's and not one byte of it has
 reaches an account through `_owned`, which knows the project and the owner scope.
 """
 
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,10 +14,9 @@ from peewee import EXCLUDED, fn
 
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
-from server import errors, listing
+from server import errors
 from server.database import Statement, any_of, database, json_row, jsonb, param, params, typed
 from server.identity import Caller, Clock, new_id
-from server.listing import Shape
 from server.models import AuditEvent, SocialAccount, SocialAccountToken
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile, Tokens
 from server.vault import Vault
@@ -58,12 +56,13 @@ class StoredTokens(NamedTuple):
     refresh_token: memoryview | None
 
 
-def _account(columns: tuple[Any, ...]) -> AccountRow:
+def account_row(columns: tuple[Any, ...]) -> AccountRow:
+    """An account out of ROW."""
     return AccountRow._make(columns[0])
 
 
 _COLUMNS = [getattr(SocialAccount, name) for name in AccountRow._fields]
-_ROW = json_row(_COLUMNS)
+ROW = json_row(_COLUMNS)
 _CHANGED = {SocialAccount.version: SocialAccount.version + 1, SocialAccount.update_time: param("now")}
 _THIS = (SocialAccount.id == param("id")) & (SocialAccount.project == param("project"))
 _ERASED = {
@@ -120,7 +119,7 @@ _CLAIM = Statement(
     peewee.Select(
         [_CLAIMED], [json_row(getattr(_CLAIMED.c, column.column_name) for column in _COLUMNS)]
     ).with_cte(_CLAIMED, _KEPT),
-    _account,
+    account_row,
 )
 _ERASE_TOKENS = Statement(
     SocialAccountToken.delete()
@@ -128,8 +127,8 @@ _ERASE_TOKENS = Statement(
     .returning(SocialAccountToken.access_token, SocialAccountToken.refresh_token),
     StoredTokens._make,
 )
-_GET = Statement(SocialAccount.select(_ROW).where(_THIS), _account)
-_LOCK = Statement(SocialAccount.select(_ROW).where(_THIS).for_update(), _account)
+_GET = Statement(SocialAccount.select(ROW).where(_THIS), account_row)
+_LOCK = Statement(SocialAccount.select(ROW).where(_THIS).for_update(), account_row)
 _UPDATE = Statement(
     SocialAccount.update(
         {
@@ -139,10 +138,12 @@ _UPDATE = Statement(
         }
     )
     .where(_THIS)
-    .returning(_ROW),
-    _account,
+    .returning(ROW),
+    account_row,
 )
-_DISCONNECT = Statement(SocialAccount.update({**_ERASED, **_CHANGED}).where(_THIS).returning(_ROW), _account)
+_DISCONNECT = Statement(
+    SocialAccount.update({**_ERASED, **_CHANGED}).where(_THIS).returning(ROW), account_row
+)
 _DELETE = Statement(SocialAccount.delete().where(_THIS), tuple[Any, ...])
 _AUDIT = Statement(
     AuditEvent.insert(
@@ -176,33 +177,6 @@ _OWNED = SocialAccount.select(SocialAccount.id, SocialAccount.external_id, Socia
 HELD = _OWNED.order_by(SocialAccount.id).for_update("FOR KEY SHARE")  # type: ignore[arg-type]
 _OWNERS = Statement(_OWNED, Owned._make)
 _HOLD = Statement(HELD, Owned._make)
-
-# The filters of a list, by the name of their request field, the one that leaves the least first.
-_FILTERS: "dict[str, peewee.Field[Any]]" = {
-    "social_account_ids": SocialAccount.id,
-    "external_ids": SocialAccount.external_id,
-    "usernames": SocialAccount.username,
-    "platforms": SocialAccount.platform,
-    "states": SocialAccount.state,
-}
-
-
-@functools.cache
-def list_statement(shape: Shape) -> Statement[AccountRow]:
-    """The statement for lists of this shape."""
-    accounts = SocialAccount.select(_ROW)
-    first = next((name for name in _FILTERS if name in shape.names), None)
-    merge = first if first in shape.many and first != "social_account_ids" else None
-    conditions = [SocialAccount.project == param("project")]
-    for name, field in _FILTERS.items():
-        if name in shape.names and name != merge:
-            conditions.append(listing.matching(shape, name, field))
-    if merge is None:
-        return Statement(listing.page(accounts.where(*conditions), SocialAccount.id, shape), _account)
-    field = _FILTERS[merge]
-    ids = SocialAccount.select(SocialAccount.id).where(*conditions, field == listing.WANTED)
-    newest = listing.merged(listing.unnest(merge, field), listing.page(ids, SocialAccount.id, shape))
-    return Statement(accounts.where(SocialAccount.id == newest).order_by(SocialAccount.id.desc()), _account)
 
 
 def platform_name(platform: int) -> str:
@@ -263,25 +237,6 @@ def _owned(caller: Caller, statement: Statement[AccountRow], account_id: str) ->
 def get(caller: Caller, account_id: str) -> AccountRow:
     """One account. Raises SocialAccountNotFound, OwnerMismatch."""
     return _owned(caller, _GET, account_id)
-
-
-def list_page(
-    caller: Caller, filters: Mapping[str, Sequence[Any]], after: str | None, limit: int
-) -> list[AccountRow]:
-    """At most `limit` accounts, newest first, that match every filter.
-
-    `after` is the last id of the page before, None for the first.
-    `filters` maps names of _FILTERS to alternatives; an empty one does not filter. Raises OwnerMismatch
-    when a call confined to an owner filters by another, or by an account that is not theirs.
-    """
-    owners, ids = filters.get("external_ids", ()), filters.get("social_account_ids", ())
-    if caller.owner is not None:
-        if any(owner != caller.owner for owner in owners):
-            raise errors.OwnerMismatch
-        check_owners(caller, ids)
-        filters = {**filters, "external_ids": [caller.owner]}
-    shape, values = listing.shape(filters, after)
-    return list_statement(shape).all(project=caller.project_id, limit=limit, **values)
 
 
 class Accounts:

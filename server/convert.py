@@ -1,5 +1,6 @@
 """Rows to messages and messages to what use cases take: the only place that knows both."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,25 +19,29 @@ from server.posts import Content, PostRow
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def account(row: AccountRow) -> accounts_pb.SocialAccount:
-    """An account as the API shows it; tokens are not part of the row."""
-    return accounts_pb.SocialAccount(
-        id=row.id,
-        platform=row.platform,  # type: ignore[arg-type]
-        platform_user_id=row.platform_user_id,
-        username=row.username,
-        display_name=row.display_name,
-        profile_photo_url=row.profile_photo_url,
-        external_id=row.external_id,
-        state=row.state,  # type: ignore[arg-type]
-        scopes=row.scopes,
-        access_token_expire_time=timestamp(row.access_token_expire_time),
-        metadata=row.metadata,
-        etag=row.etag,
-        create_time=timestamp(row.create_time),
-        update_time=timestamp(row.update_time),
-        connect_time=timestamp(row.connect_time),
-    )
+def account(row: AccountRow) -> dict[str, Any]:
+    """An account as the API shows it; tokens are not part of the row.
+
+    Like all that is here for answers it is a dict, which the answer's constructor makes a message of: one
+    that is made before it would be copied.
+    """
+    return {
+        "id": row.id,
+        "platform": row.platform,
+        "platform_user_id": row.platform_user_id,
+        "username": row.username,
+        "display_name": row.display_name,
+        "profile_photo_url": row.profile_photo_url,
+        "external_id": row.external_id,
+        "state": row.state,
+        "scopes": row.scopes,
+        "access_token_expire_time": timestamp(row.access_token_expire_time),
+        "metadata": row.metadata,
+        "etag": row.etag,
+        "create_time": timestamp(row.create_time),
+        "update_time": timestamp(row.update_time),
+        "connect_time": timestamp(row.connect_time),
+    }
 
 
 def auth_options(options: accounts_pb.AuthPlatformOptions) -> dict[str, str]:
@@ -54,40 +59,40 @@ def rejected_account(profile: Profile, error: errors.HitchpostError) -> accounts
     )
 
 
-def post(row: PostRow) -> posts_pb.SocialPost:
+def post(row: PostRow) -> dict[str, Any]:
     """A post as the API shows it."""
-    return posts_pb.SocialPost(
-        id=row.id,
-        external_id=row.external_id,
-        caption=row.caption,
-        social_account_ids=[target.social_account_id for target in row.targets],
-        media=[posts_pb.Media(**media) for media in row.media],
-        scheduled_time=timestamp(row.scheduled_time),
-        state=row.state,  # type: ignore[arg-type]
-        account_overrides=[
-            posts_pb.AccountOverride(
-                social_account_id=target.social_account_id,
-                caption=target.caption,
-                media=[posts_pb.Media(**media) for media in target.media or ()],
-            )
+    return {
+        "id": row.id,
+        "external_id": row.external_id,
+        "caption": row.caption,
+        "social_account_ids": [target.social_account_id for target in row.targets],
+        "media": row.media,
+        "scheduled_time": timestamp(row.scheduled_time),
+        "state": row.state,
+        "account_overrides": [
+            {
+                "social_account_id": target.social_account_id,
+                "caption": target.caption,
+                "media": target.media or (),
+            }
             for target in row.targets
             if target.caption is not None or target.media
         ],
-        platform_options=ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
+        "platform_options": ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
         if row.platform_options
         else None,
-        targets=[
-            posts_pb.SocialPostTarget(
-                social_account_id=target.social_account_id,
-                platform=target.platform,  # type: ignore[arg-type]
-                state=target.state,  # type: ignore[arg-type]
-            )
+        "targets": [
+            {
+                "social_account_id": target.social_account_id,
+                "platform": target.platform,
+                "state": target.state,
+            }
             for target in row.targets
         ],
-        etag=row.etag,
-        create_time=timestamp(row.create_time),
-        update_time=timestamp(row.update_time),
-    )
+        "etag": row.etag,
+        "create_time": timestamp(row.create_time),
+        "update_time": timestamp(row.update_time),
+    }
 
 
 def profile(request: accounts_pb.ImportSocialAccountRequest) -> Profile:
@@ -162,8 +167,10 @@ def to_datetime(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
+# An account that has been connected once has one time thrice, and a page that is read again all of them.
+@functools.lru_cache(maxsize=4096)
 def timestamp(time: str | None) -> dict[str, int] | None:
-    """A Timestamp as message constructors take it, from ISO 8601."""
+    """A Timestamp as message constructors take it, from ISO 8601. Not to be changed."""
     if time is None:
         return None
     since = datetime.fromisoformat(time) - _EPOCH

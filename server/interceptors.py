@@ -48,10 +48,11 @@ REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 @dataclasses.dataclass(slots=True)
 class Call:
-    """The call that a thread is serving; it has no caller before it is authenticated."""
+    """The call that a thread is serving: no caller before it is authenticated, its code when it has ended."""
 
     request_id: str
     caller: Caller | None = None
+    code: grpc.StatusCode = grpc.StatusCode.OK
 
 
 _call: ContextVar[Call] = ContextVar("call")
@@ -189,7 +190,7 @@ def observe(method: MethodDescriptor, inner: Behaviour) -> Behaviour:
             logs.calls(
                 {
                     "method": name,
-                    "code": (context.code() or grpc.StatusCode.OK).name,  # type: ignore[attr-defined]
+                    "code": call.code.name,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 3),
                     "project": call.caller.project_id if call.caller else None,
                     "request_id": call.request_id,
@@ -203,17 +204,18 @@ def answer_errors(inner: Behaviour) -> Behaviour:
     """Turns exceptions into a status with google.rpc details; unknown ones into INTERNAL without any."""
 
     def behaviour(request: bytes, context: grpc.ServicerContext) -> Message:
-        request_id = _call.get().request_id
+        call = _call.get()
         try:
             return inner(request, context)
         except errors.HitchpostError as domain_error:
             error = domain_error
         except Exception:
-            log.exception("unexpected error", extra={"request_id": request_id})
+            log.exception("unexpected error", extra={"request_id": call.request_id})
             error = errors.Internal()
+        call.code = error.code
         status = errors.to_status(error)
         context.set_trailing_metadata(
-            (("x-request-id", request_id), ("grpc-status-details-bin", status.SerializeToString()))
+            (("x-request-id", call.request_id), ("grpc-status-details-bin", status.SerializeToString()))
         )
         return context.abort(error.code, status.message)
 

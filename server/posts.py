@@ -4,8 +4,7 @@ A post belongs to the common owner of its accounts, which is read from them each
 follow when an account is claimed or transferred.
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,10 +12,9 @@ import peewee
 from peewee import fn
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
-from server import accounts, errors, listing
+from server import accounts, errors
 from server.database import Statement, database, json_row, jsonb, param, params, typed
 from server.identity import Caller, Clock, new_id
-from server.listing import Shape
 from server.models import SocialAccount, SocialPost, SocialPostTarget
 
 EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
@@ -88,16 +86,17 @@ _TARGETS = (
     .where(SocialPostTarget.social_post == SocialPost.id)
 )
 _COLUMNS = [getattr(SocialPost, name) for name in PostRow._fields if name != "targets"]
-_POSTS = SocialPost.select(json_row([*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS)]))
+POSTS = SocialPost.select(json_row([*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS)]))
 _THIS = (SocialPost.id == param("id")) & (SocialPost.project == param("project"))
 
 
-def _row(columns: tuple[Any, ...]) -> PostRow:
+def post_row(columns: tuple[Any, ...]) -> PostRow:
+    """A post out of a row of POSTS."""
     *post, targets = columns[0]
     return PostRow._make((*post, [TargetRow._make(target) for target in targets]))
 
 
-_GET = Statement(_POSTS.where(_THIS), _row)
+_GET = Statement(POSTS.where(_THIS), post_row)
 _LOCK = Statement(SocialPost.select(SocialPost.id).where(_THIS).for_update(), tuple[Any, ...])
 _INSERTED = [SocialPost.project, *_COLUMNS]
 _TARGET_COLUMNS = [
@@ -175,81 +174,6 @@ _DELETE_TARGETS = Statement(
 )
 _DELETE = Statement(SocialPost.delete().where(_THIS), tuple[Any, ...])
 
-_TARGET_ACCOUNTS = (
-    SocialPostTarget.select(peewee.SQL("1"))
-    .join(SocialAccount)
-    .where(SocialPostTarget.social_post == SocialPost.id)
-)
-# The filters of a list, by the name of their request field; `owner` is the owner scope.
-_FILTERS: dict[str, Callable[[Shape], peewee.Node]] = {
-    "owner": lambda _: (
-        ~fn.EXISTS(
-            _TARGET_ACCOUNTS.where(
-                SocialAccount.external_id.is_null() | (SocialAccount.external_id != param("owner"))
-            )
-        )
-    ),
-    "external_ids": lambda shape: listing.matching(shape, "external_ids", SocialPost.external_id),
-    "states": lambda shape: listing.matching(shape, "states", SocialPost.state),
-    "scheduled_after": lambda _: SocialPost.scheduled_time >= param("scheduled_after"),
-    "scheduled_before": lambda _: SocialPost.scheduled_time < param("scheduled_before"),
-    "platforms": lambda shape: fn.EXISTS(
-        _TARGET_ACCOUNTS.where(listing.matching(shape, "platforms", SocialAccount.platform))
-    ),
-}
-# Those that have an index with the newest of each value, the one that leaves the least first.
-_MERGED: "dict[str, peewee.Field[Any]]" = {"external_ids": SocialPost.external_id, "states": SocialPost.state}
-_OWN_ACCOUNTS = SocialAccount.select(SocialAccount.id).where(
-    (SocialAccount.project == param("project")) & (SocialAccount.external_id == param("owner"))
-)
-
-
-@functools.cache
-def list_statement(shape: Shape, *, due: bool) -> Statement[PostRow]:
-    """The statement for lists of this shape; `due`: of scheduled posts up to a time."""
-    merge = next((name for name in _MERGED if name in shape.names), None)
-    conditions: list[peewee.Node] = [SocialPost.project == param("project")]
-    if "social_account_ids" in shape.names or "owner" in shape.names:
-        return _chosen(_of_accounts(shape, [*conditions, *_conditions(shape)]))
-    if due and merge != "external_ids":
-        return _chosen(_due(shape, [*conditions, *_conditions(shape)]))
-    if merge in shape.many:
-        conditions += [_MERGED[merge] == listing.WANTED, *_conditions(shape, but=merge)]
-        ids = listing.page(SocialPost.select(SocialPost.id).where(*conditions), SocialPost.id, shape)
-        return _chosen(listing.merged(listing.unnest(merge, _MERGED[merge]), ids))
-    conditions += _conditions(shape)
-    return Statement(listing.page(_POSTS.where(*conditions), SocialPost.id, shape), _row)
-
-
-def _chosen(ids: peewee.Node) -> Statement[PostRow]:
-    return Statement(_POSTS.where(SocialPost.id == ids).order_by(SocialPost.id.desc()), _row)
-
-
-def _conditions(shape: Shape, but: str = "") -> list[peewee.Node]:
-    return [having(shape) for name, having in _FILTERS.items() if name in shape.names and name != but]
-
-
-def _of_accounts(shape: Shape, conditions: list[peewee.Node]) -> peewee.Node:
-    """The newest posts of the accounts asked for, or of all that the owner has."""
-    targets = SocialPostTarget.select(SocialPostTarget.social_post.alias("id")).join(SocialPost)
-    targets = targets.where(SocialPostTarget.social_account == listing.WANTED, *conditions)
-    values = (
-        listing.unnest("social_account_ids", SocialAccount.id)
-        if "social_account_ids" in shape.names
-        else fn.unnest(fn.ARRAY(_OWN_ACCOUNTS))
-    )
-    return listing.merged(values, listing.page(targets, SocialPostTarget.social_post, shape))
-
-
-def _due(shape: Shape, conditions: list[peewee.Node]) -> peewee.Node:
-    """The newest of the posts that are due: few, and not the newest of those scheduled.
-
-    PostgreSQL would rather read these by id until it has a page; materialized, they are found by time.
-    """
-    due = SocialPost.select(SocialPost.id).where(*conditions).cte("due", materialized=True)
-    ids = peewee.Select([due], [due.c.id])
-    return listing.any_id(listing.page(ids, due.c.id, shape).with_cte(due))
-
 
 def get(caller: Caller, post_id: str) -> PostRow:
     """One post. Raises SocialPostNotFound, OwnerMismatch."""
@@ -259,21 +183,6 @@ def get(caller: Caller, post_id: str) -> PostRow:
     if caller.owner is not None and any(target.owner != caller.owner for target in post.targets):
         raise errors.OwnerMismatch
     return post
-
-
-def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, limit: int) -> list[PostRow]:
-    """At most `limit` posts, newest first, that match every filter.
-
-    `after` is the last id of the page before, None for the first.
-    `filters` maps names of _FILTERS to alternatives, or to a time; an empty one does not filter. Raises
-    OwnerMismatch when a call confined to an owner filters by an account that is not theirs.
-    """
-    accounts.check_owners(caller, filters.get("social_account_ids", ()))
-    if caller.owner is not None:
-        filters = {**filters, "owner": caller.owner}
-    shape, values = listing.shape(filters, after, merged={"social_account_ids"})
-    due = values.get("states") == pb.SOCIAL_POST_STATE_SCHEDULED and "scheduled_before" in values
-    return list_statement(shape, due=due).all(project=caller.project_id, limit=limit, **values)
 
 
 class Posts:
@@ -304,7 +213,7 @@ class Posts:
             targets=[],
         )
         held = _CREATE.all(
-            ids=list(content.social_account_ids),
+            ids=list(set(content.social_account_ids)),
             owner=caller.owner,
             id=post.id,
             project=caller.project_id,

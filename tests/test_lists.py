@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.extras import execute_values
 
-from server import accounts, listing, posts
+from server import account_lists, listing, post_lists
 from server.database import Statement
 from server.identity import new_id, utc_now
 from tests.support import Client
@@ -223,12 +223,12 @@ def scheduled(number: int) -> datetime:
 
 def of_accounts(**filters: Any) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, None)
-    return accounts.list_statement(shape), values
+    return account_lists.list_statement(shape), values
 
 
 def of_posts(*, due: bool = False, **filters: Any) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, None, {"social_account_ids"})
-    return posts.list_statement(shape, due=due), values
+    return post_lists.list_statement(shape, due=due), values
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import grpc
 
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
 from generated.hitchpost.v1 import social_account_service_pb2_grpc as pb_grpc
-from server import accounts, convert, idempotency, pagination
+from server import account_lists, accounts, convert, idempotency, pagination
 from server.accounts import Accounts
 from server.connections import Callback, Connections
 from server.convert import optional
@@ -86,7 +86,7 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
             "states": request.states,
         }
         page = pagination.page(
-            caller(), request, lambda after, limit: accounts.list_page(caller(), filters, after, limit)
+            caller(), request, lambda after, limit: account_lists.list_page(caller(), filters, after, limit)
         )
         return pb.ListSocialAccountsResponse(
             social_accounts=[convert.account(row) for row in page.rows], next_page_token=page.next_token

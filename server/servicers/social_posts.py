@@ -4,7 +4,7 @@ import grpc
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from generated.hitchpost.v1 import social_post_service_pb2_grpc as pb_grpc
-from server import convert, idempotency, pagination, posts
+from server import convert, idempotency, pagination, post_lists, posts
 from server.convert import optional
 from server.identity import Clock
 from server.interceptors import caller
@@ -46,7 +46,7 @@ class SocialPostServicer(pb_grpc.SocialPostServiceServicer):
             "scheduled_before": optional(request, "scheduled_before"),
         }
         page = pagination.page(
-            caller(), request, lambda after, limit: posts.list_page(caller(), filters, after, limit)
+            caller(), request, lambda after, limit: post_lists.list_page(caller(), filters, after, limit)
         )
         return pb.ListSocialPostsResponse(
             social_posts=[convert.post(row) for row in page.rows], next_page_token=page.next_token
