@@ -326,8 +326,13 @@ def eventually_channels(server: Server) -> Any:
 
 def _cores(server: Server) -> list[tuple[int, ...]]:
     """The cores that each worker may use, in the order of their numbers."""
-    workers = [child for child in server.children() if "grpc" in child.cmdline()]
-    return sorted(tuple(worker.cpu_affinity()) for worker in workers)
+    found = []
+    for child in server.children():
+        # One that has been killed has no command line any more.
+        with suppress(psutil.NoSuchProcess):
+            if "grpc" in child.cmdline():
+                found.append(tuple(child.cpu_affinity()))
+    return sorted(found)
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="needs Linux")
