@@ -347,6 +347,7 @@ def test_a_pinned_worker_keeps_to_its_core_and_so_does_the_one_that_replaces_it(
         assert _cores(server) == wanted
         killed = next(child for child in server.children() if "grpc" in child.cmdline())
         killed.kill()
+        eventually("the killed worker has ended", lambda: ended(killed))
         eventually("another worker keeps to its core", lambda: _cores(server) == wanted)
         assert killed.pid not in [child.pid for child in server.children()]
 
