@@ -348,8 +348,9 @@ def test_a_pinned_worker_keeps_to_its_core_and_so_does_the_one_that_replaces_it(
         killed = next(child for child in server.children() if "grpc" in child.cmdline())
         killed.kill()
         eventually("the killed worker has ended", lambda: ended(killed))
-        eventually("another worker keeps to its core", lambda: _cores(server) == wanted)
-        assert killed.pid not in [child.pid for child in server.children()]
+        with eventually_channels(server) as by_worker:
+            assert killed.pid not in by_worker
+        assert _cores(server) == wanted
 
 
 def test_workers_are_pinned_only_when_there_are_as_many_as_cores() -> None:
