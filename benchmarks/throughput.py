@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
+import httpx2
 import psutil
 import psycopg2
 from google.protobuf.message import Message
@@ -221,8 +222,6 @@ def grpc_request(case: Case, dataset: Dataset, folder: Path) -> Request:
 
 
 def _http(case: Case, contender: Running, dataset: Dataset, folder: Path) -> Request:
-    import httpx2
-
     headers = {"authorization": f"Bearer {dataset.key}", "content-type": "application/json"}
     url = f"http://127.0.0.1:{contender.port}{case.http_path}"
     answer = httpx2.request("POST" if case.http_body else "GET", url, headers=headers, json=case.http_body)

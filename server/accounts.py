@@ -202,11 +202,9 @@ def check_owners(caller: Caller, ids: Sequence[str]) -> None:
         _refuse_other_owners(caller, _OWNERS.all(ids=list(ids), project=caller.project_id))
 
 
-def hold(caller: Caller, ids: Sequence[str]) -> list[Owned]:
+def hold(caller: Caller, ids: Sequence[str]) -> None:
     """Keeps these accounts from being deleted until the transaction ends. Raises as check_usable."""
-    held = _HOLD.all(ids=list(ids), project=caller.project_id)
-    check_usable(caller, ids, held)
-    return held
+    check_usable(caller, ids, _HOLD.all(ids=list(ids), project=caller.project_id))
 
 
 def check_usable(caller: Caller, ids: Sequence[str], found: Sequence[Owned]) -> None:

@@ -65,7 +65,7 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 def cores() -> list[int]:
     """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
+    if CAN_PIN:
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 

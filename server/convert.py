@@ -22,8 +22,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def account(row: AccountRow) -> dict[str, Any]:
     """An account as the API shows it; tokens are not part of the row.
 
-    Like all that is here for answers it is a dict, which the answer's constructor makes a message of: one
-    that is made before it would be copied.
+    It is a dict, as a post is, which the answer's constructor makes a message of: one that is made before
+    would be copied.
     """
     return {
         "id": row.id,

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from queue import SimpleQueue
@@ -95,8 +94,11 @@ class _QueuedCall:
 
     def _tell(self) -> None:
         # Two threads may come here at once; a list gives each of its items to one of them.
-        with suppress(IndexError):
-            self._callbacks.pop()(self)
+        try:
+            callback = self._callbacks.pop()
+        except IndexError:
+            return
+        callback(self)
 
 
 class CallPool(Executor):

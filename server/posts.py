@@ -212,6 +212,7 @@ class Posts:
             update_time=now.isoformat(),
             targets=[],
         )
+        targets = _targets(content)
         held = _CREATE.all(
             ids=list(set(content.social_account_ids)),
             owner=caller.owner,
@@ -220,11 +221,11 @@ class Posts:
             version=1,
             create_time=now,
             update_time=now,
-            targets=jsonb(_targets(content)),
+            targets=jsonb(targets),
             **_stored(content),
         )
         accounts.check_usable(caller, content.social_account_ids, held)
-        return post._replace(targets=_target_rows(content, held))
+        return post._replace(targets=_target_rows(targets, held))
 
     def update(self, caller: Caller, post_id: str, etag: str, changes: Mapping[str, Any]) -> PostRow:
         """Sets the fields of Content that `changes` has.
@@ -310,7 +311,7 @@ def _targets(content: Content) -> list[dict[str, Any]]:
     return targets
 
 
-def _target_rows(content: Content, held: Sequence[accounts.Owned]) -> list[TargetRow]:
+def _target_rows(targets: Sequence[dict[str, Any]], held: Sequence[accounts.Owned]) -> list[TargetRow]:
     found = {account.id: account for account in held}
     return [
         TargetRow(
@@ -321,7 +322,7 @@ def _target_rows(content: Content, held: Sequence[accounts.Owned]) -> list[Targe
             target["caption"],
             target["media"],
         )
-        for target in _targets(content)
+        for target in targets
     ]
 
 

@@ -84,8 +84,7 @@ def _with_port(
     command: Sequence[str], dataset: Dataset, processes: int, folder: Path
 ) -> AbstractContextManager[Running]:
     port = _free_port()
-    options = ["-port" if command[0].endswith("contender") else "--port", str(port)]
-    options += ["-processes" if command[0].endswith("contender") else "--processes", str(processes)]
+    options = ["--port", str(port), "--processes", str(processes)]
     return _serving([*command, *options], port, {"BENCH_DATABASE_URL": dataset.url}, folder)
 
 
