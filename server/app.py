@@ -15,9 +15,7 @@ from starlette.applications import Starlette
 
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
-from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_grpc
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from generated.hitchpost.v1 import social_post_service_pb2_grpc as posts_grpc
 from server import errors, idempotency, platforms
 from server.accounts import Accounts
 from server.config import SettingMissing, Settings
@@ -25,12 +23,13 @@ from server.connections import Connections
 from server.database import Database, database
 from server.health import Health
 from server.identity import Clock, utc_now
-from server.interceptors import CallPool, Pipeline
+from server.interceptors import METHODS, compose, refusal
 from server.platforms import OAuth2Platform
 from server.posts import Posts
 from server.projects import KeyRing
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
+from server.unary_server import UnaryServer
 from server.vault import Vault
 from server.web import app as web_app
 from server.web import sandbox, sandbox_grants
@@ -43,6 +42,8 @@ SERVICES = [
     for service in file.services_by_name.values()
 ]
 PURGE_SECONDS = 60.0
+# Of health and reflection, on each worker.
+MAX_STREAMS = 1000
 
 
 @dataclass(frozen=True)
@@ -94,34 +95,29 @@ class GrpcProcess:
 
     def __init__(self, app: App) -> None:
         settings = app.settings
-        pool = CallPool(settings.threads)
         self._drain_timeout = settings.drain_timeout
         self._health = Health(app.database, SERVICES)
-        self._server = grpc.server(
-            pool,  # type: ignore[arg-type] # any Executor will do; the stubs want a ThreadPoolExecutor
-            interceptors=[Pipeline(KeyRing(), pool, settings.max_waiting_calls)],
-            options=_server_options(settings),
-            # A backstop, so that refusals can't pile up either: beyond it gRPC refuses without details.
-            maximum_concurrent_rpcs=settings.threads + 10 * settings.max_waiting_calls,
-        )
-        accounts_grpc.add_SocialAccountServiceServicer_to_server(
-            SocialAccountServicer(app.accounts, app.connections, app.clock), self._server
-        )
-        posts_grpc.add_SocialPostServiceServicer_to_server(
-            SocialPostServicer(app.posts, app.clock), self._server
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
-        # Threads of its own: a reflection stream keeps one for as long as its client likes.
-        setattr(  # noqa: B010
-            reflection.ReflectionServicer.ServerReflectionInfo,
-            "experimental_thread_pool",
+        server = grpc.server(
+            # Reflection's: a stream keeps a thread for as long as its client likes.
             ThreadPoolExecutor(2, thread_name_prefix="reflection"),
+            options=_server_options(settings),
+            maximum_concurrent_rpcs=MAX_STREAMS,
         )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         reflection.enable_server_reflection(
             [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
-            self._server,
+            server,
         )
-        self.port = _bind(self._server, settings)
+        self.port = _bind(server, settings)
+        self._server = UnaryServer(server, settings.threads, settings.max_waiting_calls)
+        servicers = {
+            accounts_pb.DESCRIPTOR: SocialAccountServicer(app.accounts, app.connections, app.clock),
+            posts_pb.DESCRIPTOR: SocialPostServicer(app.posts, app.clock),
+        }
+        keys = KeyRing()
+        for path, method in METHODS.items():
+            servicer = servicers[method.containing_service.file]
+            self._server.add(path, compose(keys, method, servicer), refusal(method))
 
     def start(self) -> None:
         """Accepts calls from now on."""
@@ -131,7 +127,7 @@ class GrpcProcess:
     def stop(self) -> None:
         """NOT_SERVING, no new calls, and then waits for those in flight, up to the drain timeout."""
         self._health.stop()
-        self._server.stop(self._drain_timeout.total_seconds()).wait()
+        self._server.stop(self._drain_timeout.total_seconds())
 
 
 def _server_options(settings: Settings) -> list[tuple[str, int]]:

@@ -12,9 +12,10 @@ from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import errors
 from server.identity import Caller
-from server.interceptors import Call, _call
+from server.interceptors import _call
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
+from server.unary_server import Call
 from tests.conftest import Running
 from tests.support import MESSAGES, Client, import_request
 
@@ -30,7 +31,7 @@ class _Authenticated:
 
     def __getattr__(self, method: str) -> Callable[[Message, grpc.ServicerContext], Message]:
         def behaviour(request: Message, context: grpc.ServicerContext) -> Message:
-            _call.set(Call("test", self._caller))
+            _call.set(Call(caller=self._caller))
             answer: Message = getattr(self._servicer, method)(request, context)
             return answer
 
