@@ -82,6 +82,7 @@ CONTENDERS = [
     ONE_PROCESS,
     BARE,
     throughput.PINNED,
+    throughput.LOOP,
     throughput.STATEMENT,
     FASTAPI,
     throughput.AIO,

@@ -31,7 +31,8 @@ CAMPAIGN = "benchmark"
 ACCOUNTS = "/hitchpost.v1.SocialAccountService"
 POSTS = "/hitchpost.v1.SocialPostService"
 HITCHPOST, ONE_PROCESS = "Hitchpost", "Hitchpost, one process"
-BARE, PINNED, STATEMENT = "bare gRPC", "bare gRPC, pinned", "bare gRPC, pinned + the statement of get"
+BARE, PINNED = "bare gRPC", "bare gRPC, pinned"
+LOOP, STATEMENT = "bare, Hitchpost's loop, pinned", "the same + the statement of get"
 FASTAPI, AIO, GO, PGBENCH = "FastAPI + SQLAlchemy", "grpc.aio + SQLAlchemy", "grpc-go + pgx", "pgbench"
 
 CORES = psutil.cpu_count() or 1
@@ -174,6 +175,8 @@ def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[d
         running[BARE] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
         bare += ("--pin",)
         running[PINNED] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
+        bare += ("--loop",)
+        running[LOOP] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
         bare += ("--statement", prepare, execute)
         running[STATEMENT] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
         running[FASTAPI] = stack.enter_context(contenders.module("fastapi_app", dataset, CORES, folder))

@@ -92,15 +92,12 @@ class _Exchange:
             return
         call = Call(self._metadata)
         try:
-            answer = behaviour(self._request, call)
+            self._end(call, behaviour(self._request, call))
         except Exception:
             log.exception("unexpected error around a call", extra={"request_id": call.request_id})
-            call, answer = Call(code=grpc.StatusCode.INTERNAL, details="internal error"), None
-        self._end(call, answer)
+            self._end(Call(code=grpc.StatusCode.INTERNAL, details="internal error"), None)
 
     def _end(self, call: Call, answer: bytes | None) -> None:
-        if self._cancelled:
-            return
         operations = [
             cygrpc.SendInitialMetadataOperation(None, 0),
             cygrpc.SendStatusFromServerOperation(call.trailers, call.code.value[0], call.details, 0),
@@ -112,7 +109,6 @@ class _Exchange:
     def _start(self, then: Callable[[Any], None], *operations: Any) -> None:
         error = self._core.start_server_batch(operations, then)
         if error != cygrpc.CallError.ok:
-            self._core.cancel()
             raise RuntimeError(f"gRPC did not take {operations}: error {error}")
 
 
@@ -135,6 +131,11 @@ class UnaryServer:
         self._max_waiting = max_waiting
         self._accepting = Lock()
         self._stopping = self._stopped = False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._calls.qsize()
 
     def add(self, path: str, serve: Behaviour, refuse: Behaviour) -> None:
         """Serves `path` by `serve`, or, when too many calls wait, by `refuse`, which must not wait."""
@@ -172,7 +173,7 @@ class UnaryServer:
             _Exchange(method, event, self._enqueue)
 
     def _enqueue(self, exchange: _Exchange) -> None:
-        if self._calls.qsize() >= self._max_waiting:
+        if self.waiting >= self._max_waiting:
             exchange.refuse()
         else:
             self._calls.put(exchange)
@@ -182,12 +183,11 @@ class UnaryServer:
             event = self._events.poll(time.time() + _POLL_SECONDS)
             if event.completion_type != cygrpc.CompletionType.queue_timeout:
                 _attend(event.tag, event)
-            # What is kept here would outlive its call by a wait.
-            del event
 
     def _serve(self) -> None:
         while (exchange := self._calls.get()) is not None:
             _attend(_Exchange.serve, exchange)
+            # Else its request would stay in memory until the next call.
             del exchange
 
 
@@ -196,4 +196,4 @@ def _attend(what: Callable[[Any], None], argument: Any) -> None:
     try:
         what(argument)
     except Exception:
-        log.exception("a call could not be answered")
+        log.exception("a call could not be received")

@@ -1,5 +1,5 @@
-"""The limits: a bare gRPC server of Hitchpost's kind that returns the same bytes from memory, and, with
---statement, the same server with nothing but the one statement of GetSocialAccount before it."""
+"""The limits: a bare gRPC server that returns the same bytes from memory, with --loop served by Hitchpost's
+loop, and with --statement nothing but the one statement of GetSocialAccount before it."""
 
 import argparse
 import os
@@ -14,8 +14,11 @@ from pathlib import Path
 import grpc
 import psycopg2
 
+from server.interceptors import METHODS
+from server.unary_server import UnaryServer
+
 THREADS = 4
-Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
+Behaviour = Callable[[bytes, object], bytes]
 
 
 class AnyMethod(grpc.GenericRpcHandler):
@@ -48,7 +51,7 @@ def after_statement(url: str, prepare: str, execute: str, behaviour: Behaviour) 
             thread.cursor.execute(prepare)
         return thread.cursor
 
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+    def answer(request: bytes, context: object) -> bytes:
         cursor().execute(execute)
         cursor().fetchall()
         return behaviour(request, context)
@@ -56,12 +59,18 @@ def after_statement(url: str, prepare: str, execute: str, behaviour: Behaviour) 
     return answer
 
 
-def serve(port: int, behaviour: Behaviour) -> None:
+def serve(port: int, behaviour: Behaviour, *, loop: bool) -> None:
     """Serves until SIGTERM."""
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 1)])
-    server.add_generic_rpc_handlers((AnyMethod(behaviour),))
     server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
+    if loop:
+        unary = UnaryServer(server, THREADS, max_waiting=1000)
+        for path in METHODS:
+            unary.add(path, behaviour, behaviour)
+        unary.start()
+    else:
+        server.add_generic_rpc_handlers((AnyMethod(behaviour),))
+        server.start()
     signal.signal(signal.SIGTERM, lambda *_: server.stop(0))
     server.wait_for_termination()
 
@@ -72,6 +81,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--pin", action="store_true", help="keep each process on one core")
+    parser.add_argument("--loop", action="store_true", help="serve calls by Hitchpost's loop")
     parser.add_argument("--replies", type=Path, required=True)
     parser.add_argument("--statement", nargs=2, metavar=("PREPARE", "EXECUTE"))
     arguments = parser.parse_args()
@@ -88,7 +98,7 @@ def main() -> None:
     behaviour = from_memory(arguments.replies)
     if arguments.statement:
         behaviour = after_statement(os.environ["BENCH_DATABASE_URL"], *arguments.statement, behaviour)
-    serve(arguments.port, behaviour)
+    serve(arguments.port, behaviour, loop=arguments.loop)
     for other in others:
         other.terminate()
         other.wait()

@@ -1,0 +1,243 @@
+"""The loop that serves calls, with methods of its own on a real port: what it does at the edges of a call."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import pytest
+
+from server.unary_server import Behaviour, Call, UnaryServer
+from tests.servers import eventually, local_channel
+
+ECHO, BLOCK, OTHER = "/test.Service/Echo", "/test.Service/Block", "/test.Service/Other"
+MAX_WAITING = 3
+
+
+@dataclass
+class Service:
+    """A server of Echo, Block, which waits until it may go on, and Other, which is each test's own."""
+
+    server: UnaryServer
+    address: str
+    may_go_on: threading.Event
+    served: list[str] = field(default_factory=list)
+
+    def channel(self) -> grpc.Channel:
+        """A new connection."""
+        return local_channel(self.address)
+
+
+@contextmanager
+def serving(other: Behaviour | None = None, threads: int = 1) -> Iterator[Service]:
+    """A server that has started, stopped at the end."""
+    inner = grpc.server(ThreadPoolExecutor(1))
+    port = inner.add_insecure_port("127.0.0.1:0")
+    service = Service(UnaryServer(inner, threads, MAX_WAITING), f"127.0.0.1:{port}", threading.Event())
+
+    def block(request: bytes, call: Call) -> bytes:
+        service.served.append(request.decode())
+        assert service.may_go_on.wait(30)
+        return echo(request, call)
+
+    for path, behaviour in {ECHO: echo, BLOCK: block, OTHER: other or echo}.items():
+        service.server.add(path, behaviour, refuse)
+    before = set(threading.enumerate())
+    service.server.start()
+    try:
+        yield service
+    finally:
+        service.may_go_on.set()
+        service.server.stop(5)
+        eventually("all its threads end", lambda: set(threading.enumerate()) <= before, seconds=10)
+
+
+def echo(request: bytes, call: Call) -> bytes:
+    """The request, and in the trailers what came as metadata with a name of `mine…`."""
+    call.trailers = tuple((name, value) for name, value in call.metadata if name.startswith("mine"))
+    return request
+
+
+def refuse(request: bytes, call: Call) -> None:
+    """What calls get that can't wait."""
+    call.code, call.details = grpc.StatusCode.RESOURCE_EXHAUSTED, f"no room for {request.decode()}"
+
+
+@pytest.fixture(autouse=True)
+def no_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing is logged but what a test expects, and clears."""
+    yield
+    assert not caplog.get_records("call")
+
+
+def unary(channel: grpc.Channel, path: str) -> Any:
+    """A call of bytes."""
+    return channel.unary_unary(path)
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The status that a call ends with."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error.code().name  # type: ignore[attr-defined]
+    return "OK"
+
+
+def test_bytes_and_metadata_come_through() -> None:
+    metadata = (("mine", "text"), ("mine-bin", b"\x00\xff"), ("other", "x"))
+    with serving() as service, closing(service.channel()) as channel:
+        for size in (0, 1, 70_000, 3_000_000):
+            answer, call = unary(channel, ECHO).with_call(b"x" * size, metadata=metadata, timeout=20)
+            assert answer == b"x" * size
+            assert [tuple(pair) for pair in call.trailing_metadata()] == list(metadata[:2])
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_requests_are_read(compression: grpc.Compression) -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        assert unary(channel, ECHO)(b"x" * 10_000, compression=compression, timeout=10) == b"x" * 10_000
+
+
+def test_many_calls_on_many_connections_each_get_their_own_answer() -> None:
+    def several(number: int) -> list[bytes]:
+        with closing(service.channel()) as channel:
+            return [unary(channel, ECHO)(b"%d/%d" % (number, i), timeout=20) for i in range(50)]
+
+    with serving(threads=4) as service, ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(several, range(30)))
+    assert answers == [[b"%d/%d" % (number, i) for i in range(50)] for number in range(30)]
+
+
+def test_requests_that_do_not_come_take_no_thread() -> None:
+    """A client that opens calls and sends nothing on them keeps nobody else from being served."""
+    never: SimpleQueue[bytes | None] = SimpleQueue()
+    with serving() as service, closing(service.channel()) as silent, closing(service.channel()) as channel:
+        idle = [silent.stream_unary(ECHO).future(iter(never.get, None)) for _ in range(50)]
+        for _ in range(20):
+            assert unary(channel, ECHO)(b"here", timeout=10) == b"here"
+        assert not any(call.done() for call in idle)
+        for call in idle:
+            call.cancel()
+            never.put(None)
+
+
+def test_a_call_without_a_message_is_unimplemented() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        assert code_of(lambda: channel.stream_unary(ECHO)(iter(()), timeout=10)) == "UNIMPLEMENTED"
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+
+
+def test_a_method_that_nobody_added_is_unimplemented() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        assert code_of(lambda: unary(channel, "/test.Service/Unknown")(b"", timeout=10)) == "UNIMPLEMENTED"
+
+
+def test_calls_that_can_not_wait_are_refused_with_their_request_at_hand() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        calls = [unary(channel, BLOCK).future(b"0", timeout=30)]
+        eventually("the only thread serves", lambda: service.served == ["0"])
+        calls += [unary(channel, BLOCK).future(b"%d" % number, timeout=30) for number in range(1, 11)]
+        eventually("seven are refused", lambda: sum(call.done() for call in calls) == 10 - MAX_WAITING)
+        refused = [call for call in calls if call.done()]
+        assert {call.code().name for call in refused} == {"RESOURCE_EXHAUSTED"}
+        assert all(call.details().startswith("no room for ") for call in refused)
+        service.may_go_on.set()
+        assert sum(call.code() is grpc.StatusCode.OK for call in calls) == 1 + MAX_WAITING
+    assert len(service.served) == 1 + MAX_WAITING
+
+
+def test_a_call_whose_client_has_gone_while_it_waited_is_not_served() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        first = unary(channel, BLOCK).future(b"first", timeout=30)
+        eventually("the only thread serves", lambda: service.served == ["first"])
+        late = unary(channel, BLOCK).future(b"late", timeout=0.3)
+        cancelled = unary(channel, BLOCK).future(b"cancelled", timeout=30)
+        assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        cancelled.cancel()
+        # The server has heard of both ends once it has answered something that was sent after them.
+        last = unary(channel, BLOCK).future(b"last", timeout=30)
+        eventually("both have ended at the server", lambda: service.server.waiting == 3)
+        service.may_go_on.set()
+        assert (first.result(30), last.result(30)) == (b"first", b"last")
+    assert service.served == ["first", "last"]
+
+
+def test_a_client_that_goes_during_its_call_harms_nobody() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        assert code_of(lambda: unary(channel, BLOCK)(b"late", timeout=0.2)) == "DEADLINE_EXCEEDED"
+        with closing(service.channel()) as gone:
+            unary(gone, BLOCK).future(b"gone", timeout=30)
+        service.may_go_on.set()
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+
+
+def broken(request: bytes, call: Call) -> bytes:
+    """A behaviour with a bug."""
+    raise RuntimeError("inner detail")
+
+
+def unsendable(request: bytes, call: Call) -> bytes:
+    """A behaviour whose answer can't be written down."""
+    call.trailers = (("mine", "\ud800 inner detail"),)
+    return b""
+
+
+@pytest.mark.parametrize("behaviour", [broken, unsendable])
+def test_an_exception_around_a_call_ends_that_call_only(
+    behaviour: Behaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(behaviour) as service, closing(service.channel()) as channel:
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as caught:
+                unary(channel, OTHER)(b"", timeout=10)
+            assert caught.value.code() is grpc.StatusCode.INTERNAL  # type: ignore[attr-defined]
+            assert caught.value.details() == "internal error"  # type: ignore[attr-defined]
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+    assert ["inner detail" in str(record.exc_info) for record in caplog.records] == [True] * 3
+    caplog.clear()
+
+
+def test_trailers_that_grpc_does_not_allow_end_that_call_only() -> None:
+    def bad_name(request: bytes, call: Call) -> bytes:
+        call.trailers = (("No Such Name", "x"),)
+        return b""
+
+    with serving(bad_name) as service, closing(service.channel()) as channel:
+        assert code_of(lambda: unary(channel, OTHER)(b"", timeout=20)) == "INTERNAL"
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+
+
+def test_stop_lets_calls_end_and_takes_no_more() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        begun = unary(channel, BLOCK).future(b"begun", timeout=30)
+        eventually("it is served", lambda: service.served == ["begun"])
+        waiting = unary(channel, BLOCK).future(b"waiting", timeout=30)
+        eventually("the next one waits", lambda: service.server.waiting == 1)
+        stopping = threading.Thread(target=service.server.stop, args=(20,))
+        stopping.start()
+        with closing(service.channel()) as another:
+            eventually(
+                "no more are taken", lambda: code_of(lambda: unary(another, ECHO)(b"", timeout=1)) != "OK"
+            )
+        assert stopping.is_alive()
+        service.may_go_on.set()
+        assert (begun.result(30), waiting.result(30)) == (b"begun", b"waiting")
+        stopping.join(30)
+        assert not stopping.is_alive()
+
+
+def test_stop_ends_calls_that_take_longer_than_it_waits() -> None:
+    with serving() as service, closing(service.channel()) as channel:
+        endless = unary(channel, BLOCK).future(b"endless", timeout=30)
+        eventually("it is served", lambda: service.served == ["endless"])
+        stopping = threading.Thread(target=service.server.stop, args=(0.2,))
+        stopping.start()
+        assert endless.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+        service.may_go_on.set()
+        stopping.join(30)
+        assert not stopping.is_alive()
