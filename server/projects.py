@@ -1,12 +1,12 @@
 """Projects, their API keys and redirect allow-lists."""
 
 import secrets
+import time
 from datetime import datetime
-from threading import Lock
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import peewee
-from cachetools import TTLCache
 
 from server import errors
 from server.database import Statement, param, params
@@ -146,24 +146,22 @@ def revoke_key(key_id: str, now: datetime) -> None:
 
 
 class KeyRing:
-    """Recognises API keys, and remembers those it has seen for KEY_CACHE_SECONDS."""
+    """Recognises API keys, and remembers those it has seen for at most KEY_CACHE_SECONDS."""
 
     def __init__(self) -> None:
-        self._seen: TTLCache[bytes, Caller] = TTLCache(maxsize=10_000, ttl=KEY_CACHE_SECONDS)
-        self._lock = Lock()
+        self._known = lru_cache(maxsize=10_000)(_look_up)
 
     def caller(self, key: str) -> Caller:
         """Whose key it is. Raises ApiKeyInvalid for an unknown or revoked one."""
-        hashed = fingerprint(key)
-        with self._lock:
-            caller = self._seen.get(hashed)
-        if caller is None:
-            caller = _AUTHENTICATE.first(hash=hashed)
-            if caller is None:
-                raise errors.ApiKeyInvalid
-            with self._lock:
-                self._seen[hashed] = caller
-        return caller
+        return self._known(fingerprint(key), time.monotonic() // KEY_CACHE_SECONDS)
+
+
+def _look_up(hashed: bytes, period: float) -> Caller:  # noqa: ARG001
+    # With each period of time all keys are looked up anew.
+    caller = _AUTHENTICATE.first(hash=hashed)
+    if caller is None:
+        raise errors.ApiKeyInvalid
+    return caller
 
 
 def key_works(key: str) -> bool:

@@ -103,8 +103,9 @@ class Supervisor:
         for child in self._children:
             child.terminate()
         deadline = time.monotonic() + self._drain_seconds
-        codes = [child.wait(max(0.1, deadline - time.monotonic())) for child in self._children]
-        return not any(codes)
+        codes = {child.wait(max(0.1, deadline - time.monotonic())) for child in self._children}
+        # One that was still starting, and had no handler yet, dies of the signal; it served nobody.
+        return codes <= {0, -signal.SIGTERM}
 
 
 def stop_on_signals() -> Event:

@@ -107,13 +107,16 @@ class _Exchange:
         self._start(_nothing, *operations)
 
     def _start(self, then: Callable[[Any], None], *operations: Any) -> None:
-        error = self._core.start_server_batch(operations, then)
-        if error != cygrpc.CallError.ok:
-            raise RuntimeError(f"gRPC did not take {operations}: error {error}")
+        _check(self._core.start_server_batch(operations, then))
 
 
 def _nothing(event: Any) -> None:
     """Nothing follows the answer."""
+
+
+def _check(error: int) -> None:
+    if error != cygrpc.CallError.ok:
+        raise RuntimeError(f"gRPC refused an operation with error {error}")
 
 
 class UnaryServer:
@@ -164,7 +167,7 @@ class UnaryServer:
         with self._accepting:
             if not self._stopping:
                 begin = partial(self._begin, method)
-                self._core.request_registered_call(self._events, self._events, method.path, begin)
+                _check(self._core.request_registered_call(self._events, self._events, method.path, begin))
 
     def _begin(self, method: _Method, event: Any) -> None:
         self._accept(method)
@@ -196,4 +199,4 @@ def _attend(what: Callable[[Any], None], argument: Any) -> None:
     try:
         what(argument)
     except Exception:
-        log.exception("a call could not be received")
+        log.exception("unexpected error in the loop that serves calls")

@@ -353,6 +353,16 @@ def test_a_pinned_worker_keeps_to_its_core_and_so_does_the_one_that_replaces_it(
         assert _cores(server) == wanted
 
 
+def test_a_worker_that_is_still_starting_does_not_spoil_the_stop(
+    run_dir: Path, new_database: Callable[[], str]
+) -> None:
+    with serving(run_dir, new_database()) as server:
+        before = server.children()
+        next(child for child in before if "grpc" in child.cmdline()).kill()
+        eventually("another starts", lambda: set(server.children()) - set(before), every=0.01)
+        assert server.stop() == 0, server.log.read_text()
+
+
 def test_workers_are_pinned_only_when_there_are_as_many_as_cores() -> None:
     assert Settings(workers=len(cores())).pin_workers is CAN_PIN
     assert not Settings(workers=len(cores()) + 1).pin_workers

@@ -77,7 +77,7 @@ def _oldest_allowed(package: str) -> tuple[int, ...]:
     [found] = [
         match
         for line in project["dependencies"]
-        if (match := re.fullmatch(rf"{package}>=([\d.]+),<\d+", line))
+        if (match := re.fullmatch(rf"{package}>=([\d.]+),<[\d.]+", line))
     ]
     return _version(found[1])
 
