@@ -42,8 +42,9 @@ SERVICES = [
     for service in file.services_by_name.values()
 ]
 PURGE_SECONDS = 60.0
-# Of health and reflection, on each worker.
-MAX_STREAMS = 1000
+# Calls that are open at once: on each connection, and of health and reflection on each worker.
+# A call costs memory as soon as it is open, before its request and its key are there.
+MAX_OPEN_CALLS = 1000
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class GrpcProcess:
             # Reflection's: a stream keeps a thread for as long as its client likes.
             ThreadPoolExecutor(2, thread_name_prefix="reflection"),
             options=_server_options(settings),
-            maximum_concurrent_rpcs=MAX_STREAMS,
+            maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         reflection.enable_server_reflection(
@@ -134,6 +135,7 @@ def _server_options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", MAX_OPEN_CALLS),
         # Finds connections whose client is gone; clients may ask every 10 s, idle or not.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -103,6 +103,27 @@ def test_an_idle_reflection_stream_takes_no_thread_from_calls(
         assert list(stream) == []
 
 
+def test_a_connection_has_so_many_open_calls_and_no_more(
+    running: Running, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MAX_OPEN_CALLS", 5)
+    never: SimpleQueue[Any] = SimpleQueue()
+    with (
+        serving_again(running) as address,
+        closing(local_channel(address)) as greedy,
+        closing(local_channel(address)) as another,
+    ):
+        Client(greedy, client.key)(LIST)
+        method = greedy.stream_unary("/hitchpost.v1.SocialAccountService/ListSocialAccounts")
+        idle = [method.future(iter(never.get, None)) for _ in range(5)]
+        eventually("no more are let in", lambda: code_of(greedy, client, timeout=0.5) == "DEADLINE_EXCEEDED")
+        assert code_of(another, client) == "OK"
+        for call in idle:
+            call.cancel()
+            never.put(None)
+        assert code_of(greedy, client) == "OK"
+
+
 def test_a_statement_that_takes_too_long_is_deadline_exceeded(running: Running, client: Client) -> None:
     client(LIST)
     with locked(running.database_url, "social_account"):
@@ -136,23 +157,28 @@ def stranger_authority() -> Authority:
 
 
 @contextmanager
+def serving_again(running: Running, **settings: Any) -> Iterator[str]:
+    """The in-process server's application on another port, with these settings; gives its address."""
+    changed = running.settings.model_copy(update={"grpc_address": f"127.0.0.1:{free_port()}", **settings})
+    process = app.GrpcProcess(replace(running.app, settings=changed))
+    process.start()
+    try:
+        yield changed.grpc_address
+    finally:
+        process.stop()
+
+
+@contextmanager
 def tls_server(running: Running, folder: Path, authority: Authority, *, mutual: bool) -> Iterator[str]:
-    """The in-process server's application, once more, behind TLS; gives its address."""
+    """The same behind TLS."""
     identity = authority.identity("server")
     files = {"tls_cert": identity.certificate, "tls_key": identity.key}
     if mutual:
         files["tls_client_ca"] = authority.certificate
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    settings = running.settings.model_copy(
-        update={"grpc_address": f"127.0.0.1:{free_port()}", **{name: folder / name for name in files}}
-    )
-    process = app.GrpcProcess(replace(running.app, settings=settings))
-    process.start()
-    try:
-        yield settings.grpc_address
-    finally:
-        process.stop()
+    with serving_again(running, **{name: folder / name for name in files}) as address:
+        yield address
 
 
 def tls_code(address: str, client: Client, ca: bytes | None, shown: Identity | None = None) -> str:
@@ -164,11 +190,16 @@ def tls_code(address: str, client: Client, ca: bytes | None, shown: Identity | N
 def code_over(channel: grpc.Channel, client: Client) -> str:
     """The status code of a call on this channel, which is closed then."""
     with closing(channel):
-        try:
-            Client(channel, client.key)(LIST, timeout=10)
-        except grpc.RpcError as error:
-            return error.code().name  # type: ignore[attr-defined]
-        return "OK"
+        return code_of(channel, client)
+
+
+def code_of(channel: grpc.Channel, client: Client, timeout: float = 10) -> str:
+    """The status code of a call on this channel."""
+    try:
+        Client(channel, client.key)(LIST, timeout=timeout)
+    except grpc.RpcError as error:
+        return error.code().name  # type: ignore[attr-defined]
+    return "OK"
 
 
 def test_tls_with_a_private_ca(
