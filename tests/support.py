@@ -6,7 +6,7 @@ import re
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -130,6 +130,15 @@ def failure(error: grpc.RpcError) -> Failure:
         status.message,
         trailers.get("x-request-id", ""),
     )
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The status code that a call ends with."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error.code().name  # type: ignore[attr-defined]
+    return "OK"
 
 
 class Client:

@@ -23,7 +23,7 @@ from server import accounts, app
 from tests.certificates import Authority, Identity
 from tests.conftest import Running
 from tests.servers import SERVICES, eventually, local_channel, rows, serving
-from tests.support import Client, failure, free_port, unique
+from tests.support import Client, code_of, failure, free_port, unique
 
 LIST = "SocialAccountService/ListSocialAccounts"
 IMPORT = "SocialAccountService/ImportSocialAccount"
@@ -116,12 +116,12 @@ def test_a_connection_has_so_many_open_calls_and_no_more(
         Client(greedy, client.key)(LIST)
         method = greedy.stream_unary("/hitchpost.v1.SocialAccountService/ListSocialAccounts")
         idle = [method.future(iter(never.get, None)) for _ in range(5)]
-        eventually("no more are let in", lambda: code_of(greedy, client, timeout=0.5) == "DEADLINE_EXCEEDED")
-        assert code_of(another, client) == "OK"
+        eventually("no more are let in", lambda: code_on(greedy, client, timeout=0.5) == "DEADLINE_EXCEEDED")
+        assert code_on(another, client) == "OK"
         for call in idle:
             call.cancel()
             never.put(None)
-        assert code_of(greedy, client) == "OK"
+        assert code_on(greedy, client) == "OK"
 
 
 def test_a_statement_that_takes_too_long_is_deadline_exceeded(running: Running, client: Client) -> None:
@@ -190,16 +190,12 @@ def tls_code(address: str, client: Client, ca: bytes | None, shown: Identity | N
 def code_over(channel: grpc.Channel, client: Client) -> str:
     """The status code of a call on this channel, which is closed then."""
     with closing(channel):
-        return code_of(channel, client)
+        return code_on(channel, client)
 
 
-def code_of(channel: grpc.Channel, client: Client, timeout: float = 10) -> str:
+def code_on(channel: grpc.Channel, client: Client, timeout: float = 10) -> str:
     """The status code of a call on this channel."""
-    try:
-        Client(channel, client.key)(LIST, timeout=timeout)
-    except grpc.RpcError as error:
-        return error.code().name  # type: ignore[attr-defined]
-    return "OK"
+    return code_of(lambda: Client(channel, client.key)(LIST, timeout=timeout))
 
 
 def test_tls_with_a_private_ca(

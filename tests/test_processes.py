@@ -34,7 +34,7 @@ from tests.servers import (
     rows,
     serving,
 )
-from tests.support import Client, Failure, failure, free_port, unique
+from tests.support import Client, Failure, code_of, failure, free_port, unique
 
 WORKERS = 2
 STATUS = health_pb2.HealthCheckResponse
@@ -55,18 +55,9 @@ def empty_database(postgres: Any) -> str:
     return postgres.get_uri(database=name)
 
 
-def outcome(call: Callable[[], Any]) -> str:
-    """The call's status code."""
-    try:
-        call()
-    except grpc.RpcError as error:
-        return error.code().name  # type: ignore[attr-defined]
-    return "OK"
-
-
 def list_accounts(client: Client) -> str:
     """The status code of a call that reads."""
-    return outcome(lambda: client("SocialAccountService/ListSocialAccounts", timeout=10))
+    return code_of(lambda: client("SocialAccountService/ListSocialAccounts", timeout=10))
 
 
 def test_a_revoked_key_stops_working_on_every_worker_within_30_seconds(two_workers: Server) -> None:
@@ -109,7 +100,7 @@ class Load:
             if self.stop.is_set():
                 return
             name = unique("under-load")
-            self.answers[name] = outcome(lambda name=name: self._create(client, name))
+            self.answers[name] = code_of(lambda name=name: self._create(client, name))
 
     def _create(self, client: Client, name: str) -> None:
         post = {"caption": name, "social_account_ids": [self.account_id]}

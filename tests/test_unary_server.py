@@ -1,7 +1,7 @@
 """The loop that serves calls, with methods of its own on a real port: what it does at the edges of a call."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ import pytest
 
 from server.unary_server import Behaviour, Call, UnaryServer
 from tests.servers import eventually, local_channel
+from tests.support import code_of
 
 ECHO, BLOCK, OTHER = "/test.Service/Echo", "/test.Service/Block", "/test.Service/Other"
 MAX_WAITING = 3
@@ -77,15 +78,6 @@ def no_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def unary(channel: grpc.Channel, path: str) -> Any:
     """A call of bytes."""
     return channel.unary_unary(path)
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    """The status that a call ends with."""
-    try:
-        call()
-    except grpc.RpcError as error:
-        return error.code().name  # type: ignore[attr-defined]
-    return "OK"
 
 
 def test_bytes_and_metadata_come_through() -> None:
