@@ -75,7 +75,8 @@ class Database:
         common: dict[str, Any] = {"application_name": "hitchpost", "connect_timeout": 3}
         self._options = {
             "dsn": url,
-            "options": f"-c statement_timeout={milliseconds} -c timezone=UTC",
+            # PostgreSQL would compile what it guesses to be costly, which takes longer than to read a page.
+            "options": f"-c statement_timeout={milliseconds} -c timezone=UTC -c jit=off",
             **common,
         }
         # Without the timeout: building an index may take longer than a call may.

@@ -12,7 +12,7 @@ import pytest
 from psycopg2.extras import execute_values
 
 from server import account_lists, listing, post_lists
-from server.database import Statement
+from server.database import Statement, database
 from server.identity import new_id, utc_now
 from tests.support import Client
 
@@ -269,6 +269,14 @@ def test_a_list_reads_no_more_than_it_returns(
     scans = [node for node in nodes(tree["Plan"]) if "Relation Name" in node]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) <= most, tree
     assert not any(node.get("Rows Removed by Filter") for node in scans), tree
+
+
+def test_no_list_waits_for_a_compiler(many: psycopg2.extensions.connection, client: Client) -> None:
+    """PostgreSQL's own default compiles what it guesses to be costly: more, the more rows there are."""
+    cursor = many.cursor()
+    cursor.execute("SHOW jit")
+    assert cursor.fetchall() == [("on",)]
+    assert database.fetch("SHOW jit") == [("off",)]
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
