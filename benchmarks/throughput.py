@@ -24,6 +24,7 @@ from benchmarks.load import Request
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import account_lists, accounts, listing
+from server.supervisor import GRPC_ENVIRONMENT
 
 SECONDS = 3.0
 WARM_UP_CALLS = 2000
@@ -37,12 +38,18 @@ FASTAPI, AIO, GO, PGBENCH = "FastAPI + SQLAlchemy", "grpc.aio + SQLAlchemy", "gr
 
 CORES = psutil.cpu_count() or 1
 DEFAULT = f"{CORES} processes, 4 threads, pinned (the default)"
+PIN, NO_PIN = {"HITCHPOST_PIN_WORKERS": "true"}, {"HITCHPOST_PIN_WORKERS": "false"}
 SETTINGS: dict[str, tuple[int, dict[str, str]]] = {
     DEFAULT: (CORES, {}),
-    f"{CORES} processes, 4 threads": (CORES, {"PIN_WORKERS": "false"}),
-    **{f"{CORES} processes, {n} threads, pinned": (CORES, {"THREADS": str(n)}) for n in (1, 2, 8)},
-    f"{2 * CORES} processes, 2 threads, pinned": (2 * CORES, {"THREADS": "2", "PIN_WORKERS": "true"}),
-    "1 process, 4 threads": (1, {}),
+    "the same, gRPC's own threads wait for the network": (
+        CORES,
+        {"GRPC_EXPERIMENTS": "event_engine_listener"},
+    ),
+    f"{CORES} processes, 4 threads": (CORES, NO_PIN),
+    **{f"{CORES} processes, {n} threads, pinned": (CORES, {"HITCHPOST_THREADS": str(n)}) for n in (1, 2, 8)},
+    f"{2 * CORES} processes, 2 threads, pinned": (2 * CORES, {"HITCHPOST_THREADS": "2", **PIN}),
+    "1 process, 4 threads (its default)": (1, {}),
+    "1 process, 4 threads, pinned": (1, PIN),
 }
 
 
@@ -175,10 +182,11 @@ def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[d
         running[BARE] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
         bare += ("--pin",)
         running[PINNED] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
-        bare += ("--loop",)
-        running[LOOP] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
-        bare += ("--statement", prepare, execute)
-        running[STATEMENT] = stack.enter_context(contenders.module("bare", dataset, CORES, folder, *bare))
+        for name, further in ((LOOP, ("--loop",)), (STATEMENT, ("--statement", prepare, execute))):
+            bare += further
+            running[name] = stack.enter_context(
+                contenders.module("bare", dataset, CORES, folder, *bare, **GRPC_ENVIRONMENT)
+            )
         running[FASTAPI] = stack.enter_context(contenders.module("fastapi_app", dataset, CORES, folder))
         running[AIO] = stack.enter_context(contenders.module("grpc_aio", dataset, CORES, folder))
         if load.has_go():

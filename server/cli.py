@@ -211,13 +211,18 @@ def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said."""
+    """What the children need to know beyond what the environment said, which goes first for gRPC."""
     resolved = {
         "HITCHPOST_DATABASE_URL": settings.database_url,
         "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
     }
     secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
-    return {**os.environ, **secrets, "HITCHPOST_DEV_MODE": str(settings.dev_mode)}
+    return {
+        **supervisor.GRPC_ENVIRONMENT,
+        **os.environ,
+        **secrets,
+        "HITCHPOST_DEV_MODE": str(settings.dev_mode),
+    }
 
 
 def _banner(settings: Settings, roles: set[str], dev_key: str | None) -> str:

@@ -344,6 +344,29 @@ def test_a_pinned_worker_keeps_to_its_core_and_so_does_the_one_that_replaces_it(
         assert _cores(server) == wanted
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+def test_grpc_wakes_no_threads_of_its_own_for_a_call(two_workers: Server) -> None:
+    calls = 1000
+    with two_workers.channels_by_worker(WORKERS) as by_worker:
+        pid, [channel, *_] = next(iter(by_worker.items()))
+        client = two_workers.new_client(channel)
+        list_accounts(client)
+        before = _wakes_of_grpc(pid)
+        assert {list_accounts(client) for _ in range(calls)} == {"OK"}
+        # They wake now and then without a call; for each call they would more than once.
+        assert _wakes_of_grpc(pid) - before < calls / 2
+
+
+def _wakes_of_grpc(pid: int) -> int:
+    """How often the threads that gRPC has beside those of the server have waited."""
+    waits = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "event_engine":
+            status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            waits += int(status["voluntary_ctxt_switches"])
+    return waits
+
+
 def test_a_worker_that_is_still_starting_does_not_spoil_the_stop(
     run_dir: Path, new_database: Callable[[], str]
 ) -> None:

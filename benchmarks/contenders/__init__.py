@@ -47,26 +47,28 @@ class Running:
 def hitchpost(
     dataset: Dataset, processes: int, folder: Path, **further: str
 ) -> AbstractContextManager[Running]:
-    """The product: `hitchpost serve --role grpc`, authentication, checks and log as they are by default."""
+    """The product: `hitchpost serve --role grpc`, authentication, checks and log as they are by default.
+
+    `further` are variables of its environment.
+    """
     port = _free_port()
-    settings = {
-        "DATABASE_URL": dataset.url,
-        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "GRPC_ADDRESS": f"127.0.0.1:{port}",
-        "WORKERS": str(processes),
-        "DRAIN_TIMEOUT": "2",
+    environment = {
+        "HITCHPOST_DATABASE_URL": dataset.url,
+        "HITCHPOST_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "HITCHPOST_GRPC_ADDRESS": f"127.0.0.1:{port}",
+        "HITCHPOST_WORKERS": str(processes),
+        "HITCHPOST_DRAIN_TIMEOUT": "2",
         **further,
     }
-    environment = {f"HITCHPOST_{name}": value for name, value in settings.items()}
     return _serving([sys.executable, "-m", "server", "serve", "--role", "grpc"], port, environment, folder)
 
 
 def module(
-    name: str, dataset: Dataset, processes: int, folder: Path, *arguments: str
+    name: str, dataset: Dataset, processes: int, folder: Path, *arguments: str, **environment: str
 ) -> AbstractContextManager[Running]:
     """One of the modules in this folder."""
     command = [sys.executable, "-m", f"benchmarks.contenders.{name}", *arguments]
-    return _with_port(command, dataset, processes, folder)
+    return _with_port(command, dataset, processes, folder, **environment)
 
 
 def go(dataset: Dataset, processes: int, folder: Path) -> AbstractContextManager[Running]:
@@ -81,11 +83,12 @@ def build_go() -> None:
 
 
 def _with_port(
-    command: Sequence[str], dataset: Dataset, processes: int, folder: Path
+    command: Sequence[str], dataset: Dataset, processes: int, folder: Path, **environment: str
 ) -> AbstractContextManager[Running]:
     port = _free_port()
     options = ["--port", str(port), "--processes", str(processes)]
-    return _serving([*command, *options], port, {"BENCH_DATABASE_URL": dataset.url}, folder)
+    environment["BENCH_DATABASE_URL"] = dataset.url
+    return _serving([*command, *options], port, environment, folder)
 
 
 @contextmanager
