@@ -11,7 +11,7 @@ from benchmarks.figures import FIGURES, Measured
 from server import embedded
 from server.config import Settings
 
-ROUNDS = 5
+ROUNDS = 11
 
 
 def main() -> int:
@@ -19,7 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail if a figure is not reached")
     parser.add_argument("--write", action="store_true", help="renew docs/performance.md and its plot")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each, interleaved (default 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="runs of each, interleaved (default: %(default)s)"
+    )
     parser.add_argument(
         "--data",
         type=Path,

@@ -16,7 +16,7 @@ RESTART_SECONDS = 1.0
 READY = b"ready\n"
 # What gRPC has to find in the environment when Python imports it. With this switch off, the thread that waits
 # for calls waits for the network itself; with it on, threads of gRPC's do, and wake each other for every call
-# (decision 8). The variable is described in grpc's doc/environment_variables.md.
+# (decision 10). The variable is described in grpc's doc/environment_variables.md.
 GRPC_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 
 
