@@ -26,7 +26,7 @@ from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import account_lists, accounts, listing
 from server.supervisor import GRPC_ENVIRONMENT
 
-# Short, and many: noise of the machine, which lasts longer, then meets all contenders alike.
+# Short, and many: noise that lasts longer than a run then meets all contenders alike.
 SECONDS = 1.0
 WARM_UP_CALLS = 2000
 CAMPAIGN = "benchmark"
@@ -269,9 +269,9 @@ def _pgbench(case: Case, dataset: Dataset, folder: Path) -> Sample:
 
 
 def postgres_seconds() -> float:
-    """The CPU that PostgreSQL's processes have used so far."""
+    """The CPU that PostgreSQL's processes have used so far, those that have ended, too: their parent has it."""
     return sum(
-        sum(process.info["cpu_times"][:2])
+        sum(process.info["cpu_times"][:4])
         for process in psutil.process_iter(["name", "cpu_times"])
         if process.info["name"] == "postgres" and process.info["cpu_times"]
     )

@@ -16,6 +16,7 @@ import psutil
 import psycopg2
 import pytest
 
+from server.supervisor import GRPC_ENVIRONMENT
 from tests.conftest import ENCRYPTION_KEY
 from tests.support import MESSAGES, Client, free_port, unique
 
@@ -47,8 +48,12 @@ def ended(process: psutil.Process) -> bool:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Ours, with these HITCHPOST_* settings and no others."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("HITCHPOST_")}
+    """Ours, with these HITCHPOST_* settings and no others, and without what the product sets for gRPC itself."""
+    outside = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HITCHPOST_") and name not in GRPC_ENVIRONMENT
+    }
     return outside | {f"HITCHPOST_{name.upper()}": value for name, value in settings.items()}
 
 
