@@ -269,7 +269,7 @@ def _pgbench(case: Case, dataset: Dataset, folder: Path) -> Sample:
 
 
 def postgres_seconds() -> float:
-    """The CPU that PostgreSQL's processes have used so far, those that have ended, too: their parent has it."""
+    """The CPU that PostgreSQL's processes have used so far; the parent has that of those that have ended."""
     return sum(
         sum(process.info["cpu_times"][:4])
         for process in psutil.process_iter(["name", "cpu_times"])

@@ -48,7 +48,7 @@ def ended(process: psutil.Process) -> bool:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Ours, with these HITCHPOST_* settings and no others, and without what the product sets for gRPC itself."""
+    """Ours, with these HITCHPOST_* settings and no others, and without what the product sets for gRPC."""
     outside = {
         name: value
         for name, value in os.environ.items()
