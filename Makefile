@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-clients lint proto check-proto bench bench-check lock clean
+.PHONY: help run demo test test-clients test-storm lint proto check-proto bench bench-check lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,11 +25,14 @@ run: $(INSTALLED) ## Serve with an embedded PostgreSQL and the sandbox platform
 demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
-test: $(INSTALLED) ## Run the tests, all but the clients in other languages
-	$(BIN)/python -m pytest --ignore tests/clients
+test: $(INSTALLED) ## Run the tests, all but the storms and the clients in other languages
+	$(BIN)/python -m pytest --ignore tests/clients --ignore tests/storms
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has
 	$(BIN)/python -m pytest -s tests/clients
+
+test-storm: $(INSTALLED) ## Run the floods, kills and restarts that take minutes
+	$(BIN)/python -m pytest -s tests/storms
 
 lint: $(INSTALLED) ## Check style, types and the contract
 	$(BIN)/ruff check .
