@@ -23,10 +23,11 @@ from server.connections import Connections
 from server.database import Database, database
 from server.health import Health
 from server.identity import Clock, utc_now
-from server.interceptors import METHODS, compose, refusal
+from server.interceptors import METHODS, UnknownMethods, compose
+from server.key_ring import KeyRing
+from server.lanes import Lane
 from server.platforms import OAuth2Platform
 from server.posts import Posts
-from server.projects import KeyRing
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
 from server.unary_server import UnaryServer
@@ -44,7 +45,9 @@ SERVICES = [
 PURGE_SECONDS = 60.0
 # Calls that are open at once: on each connection, and of health and reflection on each worker.
 # A call costs memory as soon as it is open, before its request and its key are there.
-MAX_OPEN_CALLS = 1000
+MAX_OPEN_CALLS = 500
+# So many times its threads may wait for a platform: it takes ten seconds to say that one does not answer.
+PLATFORM_WAITING = 8
 
 
 @dataclass(frozen=True)
@@ -109,26 +112,38 @@ class GrpcProcess:
             [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
             server,
         )
+        server.add_generic_rpc_handlers((UnknownMethods(),))
         self.port = _bind(server, settings)
-        self._server = UnaryServer(server, settings.threads, settings.max_waiting_calls)
+        self._keys = KeyRing()
+        self._server = UnaryServer(server, _lanes(settings), settings.max_message_bytes)
         servicers = {
             accounts_pb.DESCRIPTOR: SocialAccountServicer(app.accounts, app.connections, app.clock),
             posts_pb.DESCRIPTOR: SocialPostServicer(app.posts, app.clock),
         }
-        keys = KeyRing()
-        for path, method in METHODS.items():
+        for method in METHODS.values():
             servicer = servicers[method.containing_service.file]
-            self._server.add(path, compose(keys, method, servicer), refusal(method))
+            self._server.add(compose(self._keys, method, servicer))
 
     def start(self) -> None:
         """Accepts calls from now on."""
         self._health.start()
+        self._keys.start()
         self._server.start()
 
     def stop(self) -> None:
         """NOT_SERVING, no new calls, and then waits for those in flight, up to the drain timeout."""
         self._health.stop()
         self._server.stop(self._drain_timeout.total_seconds())
+        self._keys.stop()
+
+
+def _lanes(settings: Settings) -> dict[str, Lane]:
+    waiting, platform_threads = settings.max_waiting_calls, settings.platform_threads
+    return {
+        "read": Lane("read", settings.threads, waiting),
+        "write": Lane("write", settings.threads, waiting),
+        "platform": Lane("platform", platform_threads, PLATFORM_WAITING * platform_threads),
+    }
 
 
 def _server_options(settings: Settings) -> list[tuple[str, int]]:

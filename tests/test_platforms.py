@@ -24,10 +24,14 @@ TOKENS = Tokens(SECRETS[2], SECRETS[3], None, ())
 
 CALLS: dict[str, Callable[[OAuth2Platform], object]] = {
     "exchange": lambda platform: platform.exchange(
-        code=SECRETS[0], code_verifier=VERIFIER, redirect_uri=REDIRECT_URI, now=NOW
+        code=SECRETS[0],
+        code_verifier=VERIFIER,
+        redirect_uri=REDIRECT_URI,
+        now=NOW,
+        until=platform.deadline(),
     ),
-    "profiles": lambda platform: platform.profiles(TOKENS, NOW),
-    "revoke": lambda platform: platform.revoke(TOKENS),
+    "profiles": lambda platform: platform.profiles(TOKENS, NOW, platform.deadline()),
+    "revoke": lambda platform: platform.revoke(TOKENS, platform.deadline()),
 }
 
 
@@ -157,7 +161,7 @@ def test_an_unreadable_profiles_answer(answering: Answering, body: str) -> None:
 
 def test_profiles_are_cleaned_and_fall_back_on_the_login(answering: Answering) -> None:
     body = r'{"data": [{"id": 12, "username": "a\u0000b", "name": "\ud800x", "picture": "javascript:x"}]}'
-    assert answering.says(200, body).profiles(TOKENS, NOW) == [Profile("12", "ab", "?x", "", TOKENS)]
+    assert CALLS["profiles"](answering.says(200, body)) == [Profile("12", "ab", "?x", "", TOKENS)]
 
 
 def test_a_token_answer_without_extras(answering: Answering) -> None:
