@@ -245,9 +245,7 @@ def _api_key(metadata: Metadata) -> str:
     if not values:
         raise errors.ApiKeyMissing
     scheme, _, key = str(values[0]).partition(" ")
-    if scheme.lower() != "bearer":
-        raise errors.ApiKeyMissing
-    if len(values) > 1:
+    if len(values) > 1 or scheme.lower() != "bearer":
         raise errors.ApiKeyInvalid
     return key.strip()
 

@@ -7,7 +7,7 @@ and HTTP/2 keeps it with the client.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
@@ -155,17 +155,24 @@ class Traffic:
         exchange.connection.bytes += change
         self.bytes += change
 
-    def _next(self) -> list[Exchange]:
+    def _next(self) -> Sequence[Exchange]:
         """The calls that there is room for now, from each connection in turn."""
+        if not self._crowded:
+            return ()
         found: list[Exchange] = []
+        passed_over: list[Connection] = []
         for _ in range(len(self._crowded)):
             connection = self._crowded.popleft()
-            if connection.waiting and self._has_room(connection):
-                exchange = connection.waiting.popleft()
-                self._reserve(exchange)
-                found.append(exchange)
-            if connection.waiting:
-                self._crowded.append(connection)
+            if not connection.waiting:
+                continue
+            if not self._has_room(connection):
+                passed_over.append(connection)
+                continue
+            exchange = connection.waiting.popleft()
+            self._reserve(exchange)
+            found.append(exchange)
+            self._crowded.append(connection)
+        self._crowded.extendleft(reversed(passed_over))
         return found
 
 

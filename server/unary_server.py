@@ -192,9 +192,10 @@ class _Exchange:
         if answer is not None:
             operations.append(cygrpc.SendMessageOperation(answer, 0))
         self._server.traffic.answering(self, len(answer or b""))
-        self._answered = True
+        if not self._answered:
+            self._answered = True
+            self._method.ended(call)
         self._start(_nothing, *operations)
-        self._method.ended(call)
 
     def _start(self, then: Callable[[Any], None], *operations: Any) -> None:
         _check(self._core.start_server_batch(operations, then))

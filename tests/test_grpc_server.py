@@ -115,7 +115,7 @@ def test_a_connection_has_so_many_open_calls_and_no_more(
     ):
         Client(greedy, client.key)(LIST)
         method = greedy.stream_unary("/hitchpost.v1.SocialAccountService/ListSocialAccounts")
-        idle = [method.future(iter(never.get, None)) for _ in range(5)]
+        idle = [method.future(iter(never.get, None), metadata=client.metadata) for _ in range(5)]
         eventually("no more are let in", lambda: code_on(greedy, client, timeout=0.5) == "DEADLINE_EXCEEDED")
         assert code_on(another, client) == "OK"
         for call in idle:
