@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from server import projects
+from server import interceptors, projects
 from server.identity import utc_now
 from tests.support import MESSAGES, Client, Failure, import_request, unique
 from tests.valid_requests import valid_request
@@ -231,6 +231,14 @@ def test_a_read_only_key_reads_and_does_not_write(
         assert failed.what == ("PERMISSION_DENIED", "API_KEY_READ_ONLY")
         assert failed.metadata == {"method": MESSAGES[method].name}
     assert snapshot() == before
+
+
+def test_every_write_says_which_rows_it_may_have_to_wait_for() -> None:
+    """One that did not could keep all threads waiting for one row."""
+    writes = {method.name for method in MESSAGES.values() if interceptors._writes(method)}
+    # These wait for no row that others change: the one inserts, the other consumes an attempt of its own.
+    assert writes - interceptors.ROWS.keys() == {"CreateAuthUrl", "CompleteAuth"}
+    assert interceptors.ROWS.keys() <= writes
 
 
 def test_a_revoked_key_is_unknown_to_a_worker_that_has_not_seen_it(client: Client) -> None:

@@ -1,16 +1,17 @@
 """The loop that serves calls, with methods of its own on a real port: what it does at the edges of a call."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
 import grpc
 import pytest
 
+from server import traffic
 from server.lanes import Lane
 from server.unary_server import Call, Method, Refusal, UnaryServer
 from tests.servers import eventually, local_channel
@@ -42,7 +43,9 @@ class Service:
 
 
 @contextmanager
-def serving(other: Behaviour | None = None, threads: int = 1) -> Iterator[Service]:
+def serving(
+    other: Behaviour | None = None, threads: int = 1, others: Sequence[Method] = ()
+) -> Iterator[Service]:
     """A server that has started, stopped at the end."""
     inner = grpc.server(ThreadPoolExecutor(1))
     port = inner.add_insecure_port("127.0.0.1:0")
@@ -55,8 +58,9 @@ def serving(other: Behaviour | None = None, threads: int = 1) -> Iterator[Servic
         assert service.may_go_on.wait(30)
         return echo(request, call)
 
-    for path, behaviour in {ECHO: echo, BLOCK: block, OTHER: other or echo}.items():
-        service.server.add(method(path, behaviour))
+    own = others or [method(OTHER, other or echo)]
+    for served in (method(ECHO, echo), method(BLOCK, block), *own):
+        service.server.add(served)
     before = set(threading.enumerate())
     service.server.start()
     try:
@@ -145,6 +149,60 @@ def test_a_call_without_a_message_is_refused() -> None:
     with serving() as service, closing(service.channel()) as channel:
         assert code_of(lambda: channel.stream_unary(ECHO)(iter(()), timeout=10)) == "INVALID_ARGUMENT"
         assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+
+
+def test_a_call_that_is_not_admitted_is_answered_before_its_message_has_come() -> None:
+    never: SimpleQueue[bytes | None] = SimpleQueue()
+
+    def admit(call: Call, then: Callable[[], None]) -> None:
+        call.code, call.details = grpc.StatusCode.UNAUTHENTICATED, "nobody"
+        # As after a look-up: on another thread, later.
+        threading.Timer(0.05, then).start()
+
+    strict = replace(method(OTHER, echo), admit=admit)
+    with serving(others=[strict]) as service, closing(service.channel()) as channel:
+        call = channel.stream_unary(OTHER).future(iter(never.get, None), timeout=20)
+        assert (call.code(), call.details()) == (grpc.StatusCode.UNAUTHENTICATED, "nobody")
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+        never.put(None)
+
+
+def test_a_call_whose_message_does_not_come_in_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.2)
+    never: SimpleQueue[bytes | None] = SimpleQueue()
+    with serving() as service, closing(service.channel()) as channel:
+        call = channel.stream_unary(ECHO).future(iter(never.get, None), timeout=30)
+        assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert call.details() == Refusal.LATE_MESSAGE.value, "the server's, not the client's own"
+        never.put(None)
+        eventually("nothing of it is left", lambda: service.server.traffic.calls == 0)
+
+
+def test_calls_beyond_what_a_worker_may_have_open_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "MAX_CALLS", 3)
+    never: SimpleQueue[bytes | None] = SimpleQueue()
+    with serving() as service, closing(service.channel()) as channel:
+        idle = [channel.stream_unary(ECHO).future(iter(never.get, None), timeout=30) for _ in range(3)]
+        eventually("they are open", lambda: service.server.traffic.calls == 3)
+        assert code_of(lambda: unary(channel, ECHO)(b"", timeout=10)) == "RESOURCE_EXHAUSTED"
+        for call in idle:
+            call.cancel()
+            never.put(None)
+        eventually("they have ended", lambda: service.server.traffic.calls == 0)
+        assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+
+
+def test_calls_leave_no_count_behind_however_they_end() -> None:
+    with serving(threads=2) as service, closing(service.channel()) as channel:
+        for number in range(50):
+            unary(channel, ECHO)(b"x" * 100_000, timeout=10)
+            unary(channel, ECHO).future(b"x" * 100_000, timeout=10).cancel()
+            with suppress(grpc.RpcError):
+                unary(channel, ECHO)(b"x" * 100_000, timeout=0.0001 * number + 0.0001)
+        server = service.server
+        eventually("nothing is left", lambda: (server.traffic.calls, server.traffic.bytes) == (0, 0))
+        assert not server.traffic._connections
+        assert not server.traffic._since
 
 
 def test_a_method_that_nobody_added_is_unimplemented() -> None:
