@@ -23,10 +23,13 @@ class _Stored(NamedTuple):
 
 
 _FIND = Statement(
-    IdempotentRequest.select(IdempotentRequest.body_hash, IdempotentRequest.response).where(
+    IdempotentRequest.select(IdempotentRequest.body_hash, IdempotentRequest.response)
+    .where(
         (IdempotentRequest.project == param("project"))
         & (IdempotentRequest.request_id == param("request_id"))
-    ),
+    )
+    # A lock is a write: so COMMIT waits for a synchronous standby, which may not have the answer yet.
+    .for_update(),
     _Stored._make,
 )
 _CLAIM = Statement(

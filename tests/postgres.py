@@ -96,6 +96,10 @@ class Node:
         """Stops all its processes in the middle of what they do; the kernel still answers for it."""
         self._signal(signal.SIGSTOP)
 
+    def kill(self) -> None:
+        """Ends all its processes at once."""
+        self._signal(signal.SIGKILL)
+
     def thaw(self) -> None:
         """Lets them go on."""
         self._signal(signal.SIGCONT)
