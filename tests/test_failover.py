@@ -15,6 +15,7 @@ from tests.test_processes import STATUS, health, healthz
 
 LIST = "SocialAccountService/ListSocialAccounts"
 CREATE = "SocialPostService/CreateSocialPost"
+DISCONNECT = "SocialAccountService/DisconnectSocialAccount"
 
 
 @pytest.fixture
@@ -94,17 +95,19 @@ def test_several_hosts_in_the_url_lead_every_command_to_the_primary(
         server.new_client(channel).connect()
 
 
-def test_a_repeated_request_waits_for_the_standby_as_the_first_one_did(primary: Node, run_dir: Path) -> None:
+def test_a_repeated_call_waits_for_the_standby_as_the_first_one_did(primary: Node, run_dir: Path) -> None:
     with (
         serving(run_dir, primary.url, statement_timeout="1") as server,
         closing(local_channel(server.address)) as channel,
     ):
         client = server.new_client(channel)
-        post = {"caption": "x", "social_account_ids": [client.connect().id]}
+        account_id = client.connect().id
+        post = {"caption": "x", "social_account_ids": [account_id]}
         request = {"social_post": post, "request_id": unique("request")}
         primary.set("synchronous_standby_names", "gone")
-        # The second one finds an answer that only this server has.
+        # The second one finds what only this server has.
         assert [outcome(client, CREATE, **request) for _ in range(2)] == [AWAY, AWAY]
+        assert [outcome(client, DISCONNECT, social_account_id=account_id) for _ in range(2)] == [AWAY, AWAY]
         assert outcome(client, LIST) == FINE
         assert says(server, channel) == ({STATUS.SERVING}, 200)
         primary.set("synchronous_standby_names", "")

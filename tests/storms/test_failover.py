@@ -1,4 +1,4 @@
-"""A primary freezes or dies under load and its synchronous standby takes over: nothing acknowledged is lost."""
+"""A primary freezes or dies under load, its synchronous standby takes over: nothing acknowledged is lost."""
 
 import threading
 import time
