@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from server import errors
-from server.database import Statement, database, param, params
+from server.database import database
 from server.identity import Caller
 from server.models import IdempotentRequest
+from server.statements import Statement, param, params
 
 KEPT = timedelta(hours=24)
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import peewee
 
 from server import errors
-from server.database import Statement, param, params
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
+from server.statements import Statement, param, params
 from server.vault import fingerprint
 
 # A revoked key works for at most this long on a worker that has just seen it.

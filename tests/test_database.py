@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from server.database import Database, Statement
+from server.database import Database
 from server.errors import DatabaseUnavailable, StatementTimeout
 from server.liveness import Liveness
 from server.models import SocialAccount
+from server.statements import Statement
 from tests.postgres import Node
 from tests.servers import REPOSITORY, eventually
 from tests.support import unique
@@ -171,7 +172,7 @@ def test_a_warning_in_any_language_leaves_a_write_unacknowledged(node: Node) -> 
 def test_a_prepared_statement_is_named_after_its_content() -> None:
     queries = "SocialAccount.select(SocialAccount.id), SocialAccount.select(SocialAccount.state)"
     program = (
-        "import json; from server.database import Statement; from server.models import SocialAccount\n"
+        "import json; from server.statements import Statement; from server.models import SocialAccount\n"
         f"queries = reversed([{queries}])\n"
         "print(json.dumps([Statement(query, tuple).name for query in queries]))"
     )
