@@ -1,6 +1,7 @@
 """The connections of a process on a bad day: a server that is demoted, frozen, or without its standby."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -132,6 +133,16 @@ def test_a_check_that_does_not_come_back_counts_as_no_and_holds_one_thread(node:
         eventually("it serves again", liveness.serving)
     finally:
         liveness.stop()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_the_kernel_looks_after_connections_that_idle(node: Node) -> None:
+    database = connected(node.url)
+    line = database._session()._socket
+    assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    assert [line.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 5, 3, 3000]
+    database.close()
 
 
 def test_a_statement_that_postgresql_ends_in_time_is_not_cut(node: Node) -> None:
