@@ -16,10 +16,11 @@ from peewee import EXCLUDED, fn
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
 from server import errors
-from server.database import Statement, any_of, database, json_row, jsonb, param, params, typed
+from server.database import database
 from server.identity import Caller, Clock, new_id
 from server.models import AuditEvent, SocialAccount, SocialAccountToken
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile, Tokens
+from server.statements import Statement, any_of, json_row, jsonb, param, params, typed
 from server.vault import Vault
 
 log = logging.getLogger(__name__)

@@ -38,6 +38,7 @@ def serve(role: str) -> None:
             supervisor.check_free(address)
     settings = _with_database(settings)
     app.build(settings)
+    doctor.refuse_swapped_sessions(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
@@ -150,6 +151,7 @@ def main() -> None:
         HitchpostError,
         OSError,
         SettingMissing,
+        doctor.Trouble,
         embedded.UnsafeDataDir,
         projects.CommandError,
         supervisor.StartFailed,

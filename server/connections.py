@@ -13,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from server import accounts, errors, projects
 from server.accounts import AccountRow, Accounts, platform_name
-from server.database import Statement, database, param, params
+from server.database import database
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
+from server.statements import Statement, param, params
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import peewee
 
 from server import api_keys
-from server.database import Statement, any_of, param, params
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
+from server.statements import Statement, any_of, param, params
 from server.vault import fingerprint
 
 
