@@ -9,14 +9,14 @@ from threading import Event, Thread
 
 import grpc
 import uvicorn
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from starlette.applications import Starlette
 
-from generated.hitchpost.v1 import platform_pb2
+from generated.hitchpost.v1 import error_reason_pb2, platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import errors, idempotency, platforms
+from server import errors, idempotency, platforms, reflection
 from server.accounts import Accounts
 from server.config import SettingMissing, Settings
 from server.connections import Connections
@@ -28,6 +28,7 @@ from server.key_ring import KeyRing
 from server.lanes import Lane
 from server.platforms import OAuth2Platform
 from server.posts import Posts
+from server.reflection import Reflection
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
 from server.unary_server import UnaryServer
@@ -108,10 +109,8 @@ class GrpcProcess:
             maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        reflection.enable_server_reflection(
-            [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
-            server,
-        )
+        described = (accounts_pb, posts_pb, error_reason_pb2, error_details_pb2, health_pb2)
+        reflection.serve(Reflection(module.DESCRIPTOR for module in described), server)
         server.add_generic_rpc_handlers((UnknownMethods(),))
         self.port = _bind(server, settings)
         self._keys = KeyRing()

@@ -266,6 +266,7 @@ def test_reflection_lists_the_services_and_resolves_their_messages(running: Runn
         "hitchpost.v1.SocialAccountService",
         "hitchpost.v1.SocialPostService",
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
     pool = DescriptorPool(database)
