@@ -10,14 +10,15 @@ from threading import Event, Thread
 import grpc
 import uvicorn
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from starlette.applications import Starlette
 
 from generated.hitchpost.v1 import error_reason_pb2, platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import errors, idempotency, platforms, reflection
+from server import errors, idempotency, platforms
 from server.accounts import Accounts
+from server.call_loop import CallLoop
 from server.config import SettingMissing, Settings
 from server.connections import Connections
 from server.database import Database, database
@@ -31,7 +32,6 @@ from server.posts import Posts
 from server.reflection import Reflection
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
-from server.unary_server import UnaryServer
 from server.vault import Vault
 from server.web import app as web_app
 from server.web import sandbox, sandbox_grants
@@ -44,7 +44,7 @@ SERVICES = [
     for service in file.services_by_name.values()
 ]
 PURGE_SECONDS = 60.0
-# Calls that are open at once: on each connection, and of health and reflection on each worker.
+# Calls that are open at once on a connection, and of methods that there are not on a worker.
 # A call costs memory as soon as it is open, before its request and its key are there.
 MAX_OPEN_CALLS = 500
 # So many times its threads may wait for a platform: it takes ten seconds to say that one does not answer.
@@ -103,18 +103,15 @@ class GrpcProcess:
         self._drain_timeout = settings.drain_timeout
         self._health = Health(app.database, SERVICES)
         server = grpc.server(
-            # Reflection's: a stream keeps a thread for as long as its client likes.
-            ThreadPoolExecutor(2, thread_name_prefix="reflection"),
+            # Its own methods are those that there are not.
+            ThreadPoolExecutor(1, thread_name_prefix="unknown"),
             options=_server_options(settings),
             maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        described = (accounts_pb, posts_pb, error_reason_pb2, error_details_pb2, health_pb2)
-        reflection.serve(Reflection(module.DESCRIPTOR for module in described), server)
         server.add_generic_rpc_handlers((UnknownMethods(),))
         self.port = _bind(server, settings)
         self._keys = KeyRing()
-        self._server = UnaryServer(server, _lanes(settings), settings.max_message_bytes)
+        self._server = CallLoop(server, _lanes(settings), settings.max_message_bytes)
         servicers = {
             accounts_pb.DESCRIPTOR: SocialAccountServicer(app.accounts, app.connections, app.clock),
             posts_pb.DESCRIPTOR: SocialPostServicer(app.posts, app.clock),
@@ -122,6 +119,10 @@ class GrpcProcess:
         for method in METHODS.values():
             servicer = servicers[method.containing_service.file]
             self._server.add(compose(self._keys, method, servicer))
+        described = (accounts_pb, posts_pb, error_reason_pb2, error_details_pb2, health_pb2)
+        reflection = Reflection(module.DESCRIPTOR for module in described)
+        for stream in (*self._health.streams(), *reflection.streams()):
+            self._server.add_stream(stream)
 
     def start(self) -> None:
         """Accepts calls from now on."""

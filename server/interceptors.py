@@ -23,9 +23,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from generated.hitchpost.v1 import social_account_service_pb2, social_post_service_pb2
 from server import errors, logs, validation
+from server.call import Call, Metadata, Method, Refusal
 from server.identity import Caller
 from server.key_ring import KeyRing
-from server.unary_server import Call, Metadata, Method, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def compose(keys: KeyRing, method: MethodDescriptor, servicer: object) -> Method
         admit=partial(_admit, keys, method),
         rows=_rows(method),
         serve=_served(method, getattr(servicer, method.name)),
-        refuse=_refuse,
+        refuse=refuse,
         ended=partial(_log, f"{method.containing_service.name}/{method.name}"),
     )
 
@@ -181,7 +181,8 @@ def _served(
     return behaviour
 
 
-def _refuse(call: Call, why: Refusal) -> None:
+def refuse(call: Call, why: Refusal) -> None:
+    """Ends the call for this reason."""
     _fail(call, _REFUSALS[why]())
 
 

@@ -14,6 +14,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
+from server.call import Listener, Stream
+from server.interceptors import refuse
+
 
 def _v1() -> FileDescriptor:
     """The file of v1, which grpcio-reflection lacks: v1alpha's by another name, and not deprecated."""
@@ -59,6 +62,17 @@ class Reflection:
         answer.original_request.CopyFrom(asked)
         return bytes(answer.SerializeToString())
 
+    def streams(self) -> Iterator[Stream]:
+        """The services' methods."""
+        for file in VERSIONS:
+            for service in file.services_by_name.values():
+                for method in service.methods:
+                    path = f"/{service.full_name}/{method.name}"
+                    yield Stream(path, many=True, hear=self._hear, refuse=refuse)
+
+    def _hear(self, request: bytes, client: Listener) -> None:
+        client.send(self.answer(request))
+
     def _answer(self, asked: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
         match asked.WhichOneof("message_request"):
             case "list_services":
@@ -84,19 +98,6 @@ class Reflection:
             return _not_found()
         numbers = pb.ExtensionNumberResponse(base_type_name=message, extension_number=sorted(extensions))
         return pb.ServerReflectionResponse(all_extension_numbers_response=numbers)
-
-
-def serve(reflection: Reflection, server: grpc.Server) -> None:
-    """Adds both versions to the server. Each stream keeps a thread of its pool."""
-
-    def converse(requests: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
-        return map(reflection.answer, requests)
-
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(converse)
-    for file in VERSIONS:
-        for service in file.services_by_name.values():
-            methods = {method.name: handler for method in service.methods}
-            server.add_registered_method_handlers(service.full_name, methods)
 
 
 def _file(file: FileDescriptor | None) -> pb.ServerReflectionResponse:

@@ -47,9 +47,19 @@ class Exchange(Protocol):
 class Traffic:
     """The bounds of a worker. Safe to use from many threads."""
 
-    def __init__(self, max_message_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        max_bytes: int = MAX_BYTES,
+        share: int = CONNECTION_SHARE,
+    ) -> None:
+        """`max_bytes` are under way at most, of a connection this share of them."""
         self._message_bytes = max_message_bytes
-        self._max_bytes = max(MAX_BYTES, 2 * CONNECTION_SHARE * max_message_bytes)
+        # Else no message could ever be asked for.
+        self._max_bytes = max(max_bytes, 2 * share * max_message_bytes)
+        self._of_a_connection = self._max_bytes // share
         self._clock = clock
         self._lock = Lock()
         self._connections: dict[bytes, Connection] = {}
@@ -89,8 +99,8 @@ class Traffic:
             self._reserve(exchange)
         exchange.receive()
 
-    def arrived(self, exchange: Exchange, size: int) -> None:
-        """The message is there, or won't come; it has this many bytes."""
+    def settle(self, exchange: Exchange, size: int) -> None:
+        """What the client was waited for has happened; the call now holds this many bytes."""
         with self._lock:
             self._since.pop(exchange, None)
             if not exchange.gone:
@@ -123,7 +133,7 @@ class Traffic:
 
     def is_crowded(self, connection: Connection) -> bool:
         """Whether this connection has its share of bytes under way, so that no answer should be added."""
-        return connection.bytes >= self._max_bytes // CONNECTION_SHARE
+        return connection.bytes >= self._of_a_connection
 
     def give_up_overdue(self) -> None:
         """Ends the calls whose clients neither send nor take what they should."""
@@ -142,7 +152,7 @@ class Traffic:
     def _has_room(self, connection: Connection) -> bool:
         return (
             self.bytes + self._message_bytes <= self._max_bytes
-            and connection.bytes + self._message_bytes <= self._max_bytes // CONNECTION_SHARE
+            and connection.bytes + self._message_bytes <= self._of_a_connection
         )
 
     def _reserve(self, exchange: Exchange) -> None:

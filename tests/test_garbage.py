@@ -10,12 +10,12 @@ import pytest
 
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from server import accounts, api_keys, interceptors, projects
+from server.call import Call, Refusal
 from server.database import database
 from server.identity import utc_now
 from server.key_ring import KeyRing
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
-from server.unary_server import Call, Refusal
 from tests.conftest import Running
 from tests.servers import locked_row
 from tests.support import MESSAGES, Client, import_request

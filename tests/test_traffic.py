@@ -82,7 +82,7 @@ def test_room_that_comes_free_goes_to_the_connections_in_turn() -> None:
     first, second = worker.calls(10, b"x"), worker.calls(10, b"y")
     assert asked(first) + asked(second) == 0
     for call in holders[:4]:
-        worker.traffic.arrived(call, 0)
+        worker.traffic.settle(call, 0)
     assert (asked(first), asked(second)) == (2, 2)
 
 
@@ -91,7 +91,7 @@ def test_small_messages_and_answers_give_their_room_free() -> None:
     calls = worker.calls(1000)
     for call in calls:
         assert call.asked
-        worker.traffic.arrived(call, 100)
+        worker.traffic.settle(call, 100)
         worker.traffic.answering(call, 200)
         worker.traffic.leave(call)
     assert (worker.traffic.bytes, worker.traffic.calls) == (0, 0)
@@ -102,7 +102,7 @@ def test_small_messages_and_answers_give_their_room_free() -> None:
 def test_answers_that_nobody_takes_crowd_their_own_connection_only() -> None:
     worker = Worker()
     [call], [other] = worker.calls(1), worker.calls(1, b"b")
-    worker.traffic.arrived(call, 10)
+    worker.traffic.settle(call, 10)
     worker.traffic.answering(call, MAX_BYTES // CONNECTION_SHARE)
     assert worker.traffic.is_crowded(call.connection)
     assert not worker.traffic.is_crowded(other.connection)
@@ -114,8 +114,8 @@ def test_answers_that_nobody_takes_crowd_their_own_connection_only() -> None:
 def test_whoever_lets_the_server_wait_is_given_up_once_and_only_then() -> None:
     worker = Worker()
     [silent], [served], [reading] = worker.calls(1), worker.calls(1, b"b"), worker.calls(1, b"c")
-    worker.traffic.arrived(served, 10)
-    worker.traffic.arrived(reading, 10)
+    worker.traffic.settle(served, 10)
+    worker.traffic.settle(reading, 10)
     worker.time.now += PATIENCE_SECONDS / 2
     worker.traffic.answering(reading, 10)
     worker.time.now += PATIENCE_SECONDS / 2 + 0.1
@@ -130,7 +130,7 @@ def test_a_call_that_has_gone_holds_nothing_whatever_comes_after() -> None:
     worker = Worker()
     [call] = worker.calls(1)
     worker.traffic.leave(call)
-    worker.traffic.arrived(call, 1000)
+    worker.traffic.settle(call, 1000)
     worker.traffic.answering(call, 1000)
     worker.traffic.ask(call)
     worker.time.now += 2 * PATIENCE_SECONDS
@@ -143,7 +143,7 @@ def test_a_call_that_goes_while_it_waits_for_room_is_forgotten() -> None:
     holders = worker.calls(OF_A_CONNECTION)
     gone, next_one = worker.calls(2)
     worker.traffic.leave(gone)
-    worker.traffic.arrived(holders[0], 0)
+    worker.traffic.settle(holders[0], 0)
     assert (gone.asked, next_one.asked) == (0, 1)
 
 

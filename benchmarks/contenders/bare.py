@@ -14,9 +14,10 @@ from pathlib import Path
 import grpc
 import psycopg2
 
+from server.call import Method
+from server.call_loop import CallLoop
 from server.interceptors import METHODS
 from server.lanes import Lane
-from server.unary_server import Method, UnaryServer
 
 THREADS = 4
 Behaviour = Callable[[bytes, object], bytes]
@@ -77,10 +78,10 @@ def serve(port: int, behaviour: Behaviour, *, loop: bool) -> None:
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 1)])
     server.add_insecure_port(f"127.0.0.1:{port}")
     if loop:
-        unary = UnaryServer(server, {"calls": Lane("calls", THREADS, 1000)}, 4 * 1024 * 1024)
+        calls = CallLoop(server, {"calls": Lane("calls", THREADS, 1000)}, 4 * 1024 * 1024)
         for path in METHODS:
-            unary.add(_bare_method(path, behaviour))
-        unary.start()
+            calls.add(_bare_method(path, behaviour))
+        calls.start()
     else:
         server.add_generic_rpc_handlers((AnyMethod(behaviour),))
         server.start()

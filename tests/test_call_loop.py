@@ -12,12 +12,14 @@ import grpc
 import pytest
 
 from server import traffic
+from server.call import Call, Listener, Method, Refusal, Stream
+from server.call_loop import CallLoop
 from server.lanes import Lane
-from server.unary_server import Call, Method, Refusal, UnaryServer
 from tests.servers import eventually, local_channel
 from tests.support import code_of
 
 Behaviour = Callable[[bytes, Call], bytes | None]
+STREAM = "/test.Service/Stream"
 ECHO, BLOCK, OTHER = "/test.Service/Echo", "/test.Service/Block", "/test.Service/Other"
 MAX_WAITING = 3
 CODES = {
@@ -31,7 +33,7 @@ CODES = {
 class Service:
     """A server of Echo, Block, which waits until it may go on, and Other, which is each test's own."""
 
-    server: UnaryServer
+    server: CallLoop
     lane: Lane
     address: str
     may_go_on: threading.Event
@@ -44,13 +46,16 @@ class Service:
 
 @contextmanager
 def serving(
-    other: Behaviour | None = None, threads: int = 1, others: Sequence[Method] = ()
+    other: Behaviour | None = None,
+    threads: int = 1,
+    others: Sequence[Method] = (),
+    streams: Sequence[Stream] = (),
 ) -> Iterator[Service]:
     """A server that has started, stopped at the end."""
     inner = grpc.server(ThreadPoolExecutor(1))
     port = inner.add_insecure_port("127.0.0.1:0")
     lane = Lane("calls", threads, MAX_WAITING)
-    server = UnaryServer(inner, {"calls": lane}, 4 * 1024 * 1024)
+    server = CallLoop(inner, {"calls": lane}, 4 * 1024 * 1024)
     service = Service(server, lane, f"127.0.0.1:{port}", threading.Event())
 
     def block(request: bytes, call: Call) -> bytes:
@@ -61,6 +66,8 @@ def serving(
     own = others or [method(OTHER, other or echo)]
     for served in (method(ECHO, echo), method(BLOCK, block), *own):
         service.server.add(served)
+    for stream in streams:
+        service.server.add_stream(stream)
     before = set(threading.enumerate())
     service.server.start()
     try:
@@ -203,6 +210,92 @@ def test_calls_leave_no_count_behind_however_they_end() -> None:
         eventually("nothing is left", lambda: (server.traffic.calls, server.traffic.bytes) == (0, 0))
         assert not server.traffic._connections
         assert not server.traffic._since
+
+
+@dataclass
+class Said:
+    """A stream that says each message again, and keeps its clients."""
+
+    clients: list[Listener] = field(default_factory=list)
+    gone: list[Listener] = field(default_factory=list)
+
+    def hear(self, message: bytes, client: Listener) -> None:
+        """Answers."""
+        if client not in self.clients:
+            self.clients.append(client)
+        if message == b"defect":
+            raise RuntimeError("inner detail")
+        client.send(message)
+
+    def as_stream(self, *, many: bool) -> Stream:
+        """The stream as the loop takes it."""
+        return Stream(STREAM, many=many, hear=self.hear, refuse=refuse, gone=self.gone.append)
+
+
+def test_a_stream_hears_message_by_message_and_ends_with_its_client() -> None:
+    said = Said()
+    with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
+        messages: SimpleQueue[bytes | None] = SimpleQueue()
+        answers = channel.stream_stream(STREAM)(iter(messages.get, None), timeout=20)
+        for message in (b"a", b"b" * 100_000, b""):
+            messages.put(message)
+            assert next(answers) == message
+        messages.put(None)
+        assert list(answers) == []
+        assert answers.code() is grpc.StatusCode.OK
+        eventually("the stream hears of it", lambda: said.gone == said.clients)
+
+
+def test_a_stream_says_what_it_wants_to_whoever_still_listens() -> None:
+    said = Said()
+    with serving(streams=[said.as_stream(many=False)]) as service, closing(service.channel()) as channel:
+        answers = channel.unary_stream(STREAM)(b"first", timeout=20)
+        assert next(answers) == b"first"
+        [client] = said.clients
+        client.send(b"later")
+        assert next(answers) == b"later"
+        for number in range(1000):
+            client.send(b"%d" % number)
+        client.end()
+        seen = [int(answer) for answer in answers]
+        assert seen == sorted(seen)
+        assert seen[-1] == 999, "the last one is never left out"
+        client.send(b"too late")
+        client.end()
+        assert answers.code() is grpc.StatusCode.OK
+
+
+def test_idle_streams_keep_nobody_waiting() -> None:
+    said, never = Said(), SimpleQueue[bytes | None]()
+    with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
+        idle = [channel.stream_stream(STREAM)(iter(never.get, None), timeout=30) for _ in range(12)]
+        for _ in range(3):
+            answers = channel.stream_stream(STREAM)(iter([b"here"]), timeout=10)
+            assert list(answers) == [b"here"]
+            assert unary(channel, ECHO)(b"next", timeout=10) == b"next"
+        for stream in idle:
+            stream.cancel()
+            never.put(None)
+
+
+def test_a_stream_whose_client_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.2)
+    said, never = Said(), SimpleQueue[bytes | None]()
+    with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
+        stream = channel.stream_stream(STREAM)(iter(never.get, None), timeout=30)
+        assert stream.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert stream.details() == Refusal.LATE_MESSAGE.value
+        never.put(None)
+
+
+def test_a_defect_of_a_stream_ends_that_call_only(caplog: pytest.LogCaptureFixture) -> None:
+    said = Said()
+    with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
+        broken = channel.stream_stream(STREAM)(iter([b"defect"]), timeout=20)
+        assert (broken.code(), broken.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+        assert list(channel.stream_stream(STREAM)(iter([b"next"]), timeout=20)) == [b"next"]
+    assert "inner detail" in str(caplog.records[0].exc_info)
+    caplog.clear()
 
 
 def test_a_method_that_nobody_added_is_unimplemented() -> None:
