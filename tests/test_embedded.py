@@ -113,7 +113,7 @@ class Started(Exception):
     """PostgreSQL would have been started here."""
 
 
-def _started(data_dir: Path) -> Any:
+def _started(data_dir: Path, *, start: bool) -> Any:
     raise Started(data_dir)
 
 
