@@ -10,7 +10,7 @@ import click
 from psycopg2.errors import UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import app, doctor, embedded, logs, mistakes, projects, schema, supervisor
+from server import app, doctor, embedded, logs, mistakes, projects, schema, supervisor, vault
 from server.banner import banner
 from server.config import SettingMissing, Settings, cores
 from server.database import database
@@ -79,6 +79,12 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="generate-encryption-key")
+def generate_encryption_key() -> None:
+    """Print a new key for HITCHPOST_ENCRYPTION_KEYS; nothing else has it, so keep it."""
+    click.echo(vault.new_key())
 
 
 @cli.group(name="projects")
