@@ -71,8 +71,10 @@ class CallLoop:
     def stop(self, grace: float) -> None:
         """Accepts no more calls, and waits `grace` seconds for those there are before it cancels them."""
         with self._accepting:
+            # Not a moment before: a call that comes and is not accepted is cancelled by gRPC.
+            ended = self._server.stop(grace)
             self._stopping = True
-        self._server.stop(grace).wait()
+        ended.wait()
         self._stopped = True
         for lane in (*self._lanes.values(), self._stream_lane):
             lane.stop()

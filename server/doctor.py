@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cryptography.fernet import InvalidToken
-
-from server import projects, schema
+from server import projects, schema, stored_secrets
 from server.config import Settings
 from server.database import Database
 from server.errors import HitchpostError
@@ -84,13 +82,11 @@ def _encryption_keys(settings: Settings, database: Database) -> str:
     if settings.encryption_keys is None:
         raise Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
     vault = Vault(settings.encryption_keys.get_secret_value())
-    stored = database.fetch("SELECT access_token FROM social_account_token LIMIT 1", [])
-    try:
-        for (token,) in stored:
-            vault.decrypt(token)
-    except InvalidToken:
-        raise Trouble("they can't decrypt the stored tokens; was a key removed too early?") from None
-    return "they decrypt what is stored"
+    counts = [stored_secrets.count(kind, vault, database) for kind in stored_secrets.KINDS]
+    said = "they decrypt " + ", ".join(map(str, counts))
+    if any(count.decrypted < count.stored for count in counts):
+        raise Trouble(f"{said}; was a key removed too early?")
+    return said
 
 
 def _clock(database: Database) -> str:

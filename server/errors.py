@@ -57,13 +57,13 @@ def invalid(field: str, description: str) -> InvalidArgument:
 
 
 class ApiKeyMissing(HitchpostError):
-    """This call needs an API key in the metadata: "authorization: Bearer <key>"."""
+    """This call needs an API key with its scheme, as metadata: send "authorization: Bearer <key>"."""
 
     code, reason = StatusCode.UNAUTHENTICATED, pb.ERROR_REASON_API_KEY_MISSING
 
 
 class ApiKeyInvalid(HitchpostError):
-    """The API key is unknown or revoked, or was not sent as "authorization: Bearer <key>"."""
+    """The API key is unknown or revoked."""
 
     code, reason = StatusCode.UNAUTHENTICATED, pb.ERROR_REASON_API_KEY_INVALID
 

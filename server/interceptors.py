@@ -245,9 +245,11 @@ def _api_key(metadata: Metadata) -> str:
     values = _values(metadata, "authorization")
     if not values:
         raise errors.ApiKeyMissing
-    scheme, _, key = str(values[0]).partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer":
+    if len(values) > 1:
         raise errors.ApiKeyInvalid
+    scheme, _, key = str(values[0]).partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise errors.ApiKeyMissing
     return key.strip()
 
 

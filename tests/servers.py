@@ -244,8 +244,14 @@ def new_server(folder: Path, database_url: str | None, **settings: str) -> Serve
 
 @contextmanager
 def serving(folder: Path, database_url: str | None, **settings: str) -> Iterator[Server]:
-    """Runs a server until the end of the block, unless it has ended before."""
-    server = new_server(folder, database_url, **settings)
+    """Runs a new server until the end of the block, unless it has ended before."""
+    with started(new_server(folder, database_url, **settings)) as server:
+        yield server
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """Runs this server until the end of the block, unless it has ended before."""
     server.start()
     try:
         server.wait_ready()

@@ -158,15 +158,6 @@ def test_a_call_without_a_message_fails_with_a_reason(client: Client) -> None:
     assert failure(caught.value).what == ("INVALID_ARGUMENT", "FIELD_INVALID")
 
 
-@pytest.mark.parametrize("key", ["{key}", "Basic {key}", "bearer{key}"])
-def test_a_key_without_its_scheme_is_told_how_to_be_sent(client: Client, key: str) -> None:
-    method = client.channel.unary_unary("/hitchpost.v1.SocialAccountService/ListSocialAccounts")
-    with pytest.raises(grpc.RpcError) as caught:
-        method(b"", timeout=20, metadata=[("authorization", key.format(key=client.key))])
-    assert failure(caught.value).what == ("UNAUTHENTICATED", "API_KEY_INVALID")
-    assert 'sent as "authorization: Bearer <key>"' in failure(caught.value).message
-
-
 # TLS.
 
 

@@ -34,7 +34,7 @@ from tests.servers import (
     rows,
     serving,
 )
-from tests.support import Client, Failure, code_of, failure, free_port, unique
+from tests.support import Client, Failure, code_of, failure, free_port, stop_postgres, unique
 
 WORKERS = 2
 STATUS = health_pb2.HealthCheckResponse
@@ -174,7 +174,7 @@ def own_postgres(run_dir: Path) -> Iterator[Any]:
     """A PostgreSQL that a test may stop and start."""
     server = embedded.start(run_dir / unique("own"))
     yield server
-    server.cleanup()
+    stop_postgres(server)
 
 
 @dataclass

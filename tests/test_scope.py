@@ -184,12 +184,12 @@ def test_what_is_another_projects_does_not_exist(
 
 WRONG_KEYS: dict[str, tuple[list[str], str]] = {
     "none": ([], "API_KEY_MISSING"),
-    "empty": ([""], "API_KEY_INVALID"),
-    "no key": (["Bearer "], "API_KEY_INVALID"),
+    "empty": ([""], "API_KEY_MISSING"),
+    "no key": (["Bearer "], "API_KEY_MISSING"),
     "unknown": (["Bearer hp_unknown"], "API_KEY_INVALID"),
     "unknown beyond ASCII's start": (["Bearer ~"], "API_KEY_INVALID"),
-    "another scheme": (["Basic {key}"], "API_KEY_INVALID"),
-    "no scheme": (["{key}"], "API_KEY_INVALID"),
+    "another scheme": (["Basic {key}"], "API_KEY_MISSING"),
+    "no scheme": (["{key}"], "API_KEY_MISSING"),
     "other case": (["Bearer {upper}"], "API_KEY_INVALID"),
     "half of it": (["Bearer {half}"], "API_KEY_INVALID"),
     "more than it": (["Bearer {key}x"], "API_KEY_INVALID"),
