@@ -43,7 +43,7 @@ final class Hitchpost implements AutoCloseable {
                       "initialBackoff", "0.1s",
                       "maxBackoff", "2s",
                       "backoffMultiplier", 2.0,
-                      "retryableStatusCodes", List.of("UNAVAILABLE")))));
+                      "retryableStatusCodes", List.of("UNAVAILABLE", "CANCELLED")))));
 
   private final ManagedChannel channel;
   private final ClientInterceptor key;
