@@ -12,7 +12,7 @@ import click
 from psycopg2.errors import UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import app, doctor, embedded, logs, projects, schema, supervisor
+from server import app, doctor, embedded, logs, projects, schema, setting_errors, start, supervisor, tls
 from server.config import SettingMissing, Settings, cores
 from server.database import database
 from server.errors import HitchpostError
@@ -33,11 +33,15 @@ def serve(role: str) -> None:
     stop = supervisor.stop_on_signals()
     kinds = _kinds(role, settings)
     roles = {kind for kind, _ in kinds}
-    for kind, address in (("grpc", settings.grpc_address), ("web", settings.web_address)):
-        if kind in roles:
-            supervisor.check_free(address)
+    if "grpc" in roles:
+        tls.examine(settings, utc_now())
+        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
+    if "web" in roles:
+        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     settings = _with_database(settings)
     app.build(settings)
+    if not start.wait_for_primary(database, stop):
+        return
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
@@ -66,6 +70,7 @@ def process(kind: str, core: int | None) -> None:
 def migrate() -> None:
     """Bring the database's tables up to date."""
     _with_database(_settings())
+    start.require_primary(database)
     applied = schema.migrate(database)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
@@ -147,17 +152,19 @@ def keys_revoke(key_id: str) -> None:
 def main() -> None:
     """Runs the command; what the operator can mend is one line on stderr and exit code 1."""
     expected = (
-        HitchpostError,
         OSError,
         SettingMissing,
         embedded.UnsafeDataDir,
         projects.CommandError,
         supervisor.StartFailed,
+        tls.TlsUnusable,
     )
     try:
         cli()
     except UndefinedTable:
         _fail("the database lacks a table; run hitchpost migrate")
+    except HitchpostError as error:
+        _fail(error.for_operator)
     except expected as error:
         _fail(str(error))
 
@@ -171,20 +178,9 @@ def _settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        # Never the input: it may be a secret. A default that needs a wrong setting is not wrong itself.
-        wrong = [
-            f"{_variable(found['loc'])} {found['msg']}"
-            for found in error.errors(include_input=False)
-            if found["type"] != "default_factory_not_called"
-        ]
-        raise click.ClickException("\n".join(wrong)) from None
+        raise click.ClickException("\n".join(setting_errors.explain(error))) from None
     logs.configure(settings.log_level)
     return settings
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    """The name of the environment variable; what concerns several of them has no location."""
-    return f"HITCHPOST_{location[0]}".upper() if location else "settings:"
 
 
 def _with_database(settings: Settings) -> Settings:

@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2 import errors as pg
 from psycopg2.extras import Json, register_default_json, register_default_jsonb
 
-from server import errors
+from server import errors, statement_log, unreachable
 
 Row = TypeVar("Row")
 
@@ -42,6 +42,8 @@ class _Session:
         register_default_json(self.connection, loads=orjson.loads)
         register_default_jsonb(self.connection, loads=orjson.loads)
         self._cursor = self.connection.cursor()
+        if hush := statement_log.hush(self.connection.server_version):
+            self._cursor.execute(hush)
         self._prepared: set[str] = set()
 
     def prepare(self, statement: "Statement[Any]") -> None:
@@ -134,11 +136,15 @@ class Database:
 
     def alive(self) -> bool:
         """Whether the database answers."""
+        return self.trouble() is None
+
+    def trouble(self) -> str | None:
+        """Why the database does not answer, for the operator; None when it does."""
         try:
             self.fetch("SELECT 1")
-        except errors.HitchpostError:
-            return False
-        return True
+        except errors.HitchpostError as error:
+            return error.for_operator
+        return None
 
     def _session(self) -> _Session:
         """This thread's, with a new connection if any thread has found the server gone since."""
@@ -167,8 +173,8 @@ def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
             return errors.ConcurrentWrite()
         case psycopg2.IntegrityError() if error.diag.constraint_name in CONSTRAINT_ERRORS:
             return CONSTRAINT_ERRORS[error.diag.constraint_name]()
-        case psycopg2.OperationalError() | psycopg2.InterfaceError():
-            return errors.DatabaseUnavailable()
+        case psycopg2.OperationalError() | psycopg2.InterfaceError() | pg.ReadOnlySqlTransaction():
+            return unreachable.explained(error)
     return None
 
 

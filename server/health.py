@@ -81,6 +81,7 @@ class Health:
         self._database = database
         self._services = (OVERALL, *services)
         self._serving: bool | None = None
+        self._trouble: str | None = None
         self._stopped = Event()
         self._thread = Thread(target=self._watch, name="health-watch", daemon=True)
 
@@ -100,14 +101,16 @@ class Health:
         self._database.close()
 
     def _check(self) -> None:
-        serving = self._database.alive()
+        trouble = self._database.trouble()
+        serving = trouble is None
+        if trouble is not None and trouble != self._trouble:
+            log.warning("database is away", extra={"cause": trouble})
+        self._trouble = trouble
         if serving == self._serving:
             return
         self._serving = serving
         status = health_pb2.HealthCheckResponse
         for service in self._services:
             self.servicer.set(service, status.SERVING if serving else status.NOT_SERVING)
-        log.log(
-            logging.INFO if serving else logging.WARNING,
-            "database answers" if serving else "database is away",
-        )
+        if serving:
+            log.info("database answers")
