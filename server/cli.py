@@ -9,7 +9,8 @@ from threading import Event
 from typing import NoReturn
 
 import click
-from psycopg2.errors import UndefinedTable
+from peewee import PeeweeException
+from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app, doctor, embedded, logs, projects, schema, setting_errors, start, supervisor, tls
@@ -165,6 +166,8 @@ def main() -> None:
         _fail("the database lacks a table; run hitchpost migrate")
     except HitchpostError as error:
         _fail(error.for_operator)
+    except (InsufficientPrivilege, PeeweeException) as error:
+        _fail(f"the database refuses it: {str(error).strip().splitlines()[0]}")
     except expected as error:
         _fail(str(error))
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cryptography.fernet import InvalidToken
+from peewee import PeeweeException
+from psycopg2.errors import InsufficientPrivilege
 
 from server import projects, schema, start, statement_log, tls
 from server.config import Settings
@@ -50,6 +52,8 @@ def _finding(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, True, look())
     except HitchpostError as error:
         return Finding(subject, False, error.for_operator)
+    except (InsufficientPrivilege, PeeweeException) as error:
+        return Finding(subject, False, str(error).strip().splitlines()[0])
     except (_Trouble, tls.TlsUnusable, ValueError) as trouble:
         return Finding(subject, False, str(trouble))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ import pytest
 
 from server import embedded
 from server.config import Settings
+from server.database import Database
+from server.errors import DatabaseUnavailable
+from server.start import require_primary
 from server.unreachable import check_url
 from tests.conftest import ENCRYPTION_KEY
 from tests.servers import eventually, hitchpost, local_channel, new_server, refused, rows, serving
@@ -29,10 +33,8 @@ class Obstacle(Protocol):
 def own_postgres(run_dir: Path) -> Iterator[Any]:
     """A PostgreSQL that the tests here stop, make a standby, and change the rules of."""
     server = embedded.start(run_dir / unique("start"))
-    rows(
-        server.get_uri(),
-        f"CREATE ROLE guarded LOGIN SUPERUSER PASSWORD '{PASSWORD}'; CREATE ROLE banned LOGIN",
-    )
+    rows(server.get_uri(), f"CREATE ROLE guarded LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    rows(server.get_uri(), "CREATE ROLE banned LOGIN; CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
     hba = server.pgdata / "pg_hba.conf"
     hba.write_text(f"local all guarded scram-sha-256\nlocal all banned reject\n{hba.read_text()}")
     server.stop()
@@ -125,47 +127,91 @@ def test_other_commands_do_not_wait_for_a_primary_but_say_it(
     assert (ran.returncode, ran.stderr) == (1, "")
 
 
-def causes(postgres: Any) -> dict[str, tuple[str, str, str]]:
-    """By what is wrong: the URL, what is said about it, and a piece of the driver's own text."""
+def causes(postgres: Any) -> dict[str, tuple[str, str, str, bool]]:
+    """By what is wrong: the URL, what is said, a piece of the driver's own text, and whether it may pass."""
     url = postgres.get_uri()
     guarded = url.replace("//postgres:@", f"//guarded:{PASSWORD}%40@")
     there = f"//postgres:{PASSWORD}@127.0.0.1:{free_port()}"
+    # A space, so that nobody is asked for such a name.
+    nowhere = f"postgresql://u:{PASSWORD}@no%20host"
     return {
-        "password": (
-            guarded,
-            "refuses the user or the password of HITCHPOST_DATABASE_URL",
-            'password authentication failed for user "guarded"',
+        "password": (guarded, "refuses the user or the password of", 'failed for user "guarded"', False),
+        "no password": (
+            guarded.replace(f"{PASSWORD}%40", ""),
+            "refuses the user",
+            "no password supplied",
+            False,
         ),
-        "no password": (guarded.replace(f"{PASSWORD}%40", ""), "refuses the user or", "no password supplied"),
-        "user": (url.replace("//postgres", "//nobody"), "does not know the user", 'role "nobody" does not'),
-        "banned": (url.replace("//postgres", "//banned"), "lets nobody in", 'user "banned"'),
-        "database": (postgres.get_uri(database="nothing"), "is missing", 'database "nothing" does not exist'),
-        # A space, so that nobody is asked for such a name.
-        "host": (f"postgresql://u:{PASSWORD}@no%20host/x", "The host in HITCHPOST_DATABASE_URL", '"no host"'),
-        "parameter": (f"postgresql:{there}/x?sslmode=perhaps", "not understood", 'sslmode value: "perhaps"'),
-        "down": (f"postgresql:{there}/x", "it is down, or not where", "Connection refused"),
+        "user": (url.replace("//postgres", "//nobody"), "does not know the user", 'role "nobody"', False),
+        "banned": (url.replace("//postgres", "//banned"), "lets nobody in", 'user "banned"', False),
+        "database": (postgres.get_uri(database="none"), "is missing", 'database "none" does not', False),
+        "host": (f"{nowhere}/x", "The host in HITCHPOST_DATABASE_URL is not found", '"no host"', False),
+        "parameter": (f"postgresql:{there}/x?sslmode=perhaps", "is not understood", '"perhaps"', False),
+        "full": (
+            url.replace("//postgres", "//crowded"),
+            "The database is full",
+            "too many connections",
+            True,
+        ),
+        "down": (f"postgresql:{there}/x", "it is down, or not where", "Connection refused", True),
+        "two hosts": (f"{nowhere},127.0.0.1:1/x", "it is down, or not where", "Connection refused", True),
     }
 
 
-CAUSES = ["password", "no password", "user", "banned", "database", "host", "parameter", "down"]
-
-
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "password",
+        "no password",
+        "user",
+        "banned",
+        "database",
+        "host",
+        "parameter",
+        "full",
+        "down",
+        "two hosts",
+    ],
+)
 def test_why_the_database_is_unavailable_is_said_without_the_password(cause: str, own_postgres: Any) -> None:
-    url, meaning, text = causes(own_postgres)[cause]
+    url, meaning, text, passes = causes(own_postgres)[cause]
+    database = Database()
+    database.configure(url, timedelta(seconds=5))
+    with pytest.raises(DatabaseUnavailable) as raised:
+        require_primary(database)
+    said = raised.value.for_operator
+    assert meaning in said
+    assert text in said
+    assert PASSWORD not in said
+    assert "\n" not in said
+    assert raised.value.passes is passes
+    assert str(raised.value) == "The database can't be reached at the moment; try again."
+
+
+@pytest.mark.parametrize("cause", ["password", "down"])
+def test_the_command_line_says_why_the_database_is_unavailable(cause: str, own_postgres: Any) -> None:
+    url, meaning, text, _ = causes(own_postgres)[cause]
     addresses = {name: f"127.0.0.1:{free_port()}" for name in ("grpc_address", "web_address")}
     settings = {"database_url": url, "encryption_keys": ENCRYPTION_KEY, **addresses}
     # Where the database is down, serve waits for it.
     said = refused("migrate" if cause == "down" else "serve", **settings)
     ran = hitchpost("doctor", **settings)
     [finding] = [line for line in ran.stdout.splitlines() if "  database: " in line]
-    assert said.startswith("hitchpost: The ") or cause in ("parameter", "banned")
+    assert said.startswith("hitchpost: The database ")
     assert finding.startswith("FAIL")
     for line in (said, finding):
         assert meaning in line
         assert text in line
         assert PASSWORD not in line
-        assert "try again" not in line
+
+
+def test_a_role_without_rights_is_told_so_in_one_line(own_postgres: Any) -> None:
+    rows(own_postgres.get_uri(), "CREATE ROLE powerless LOGIN; REVOKE CREATE ON SCHEMA public FROM public")
+    settings = {
+        "database_url": own_postgres.get_uri(database="template1").replace("//postgres", "//powerless"),
+        "encryption_keys": ENCRYPTION_KEY,
+    }
+    assert "the database refuses it: permission denied for schema public" in refused("migrate", **settings)
 
 
 def test_the_log_says_why_the_database_is_away_once_for_each_cause(run_dir: Path, own_postgres: Any) -> None:
@@ -210,12 +256,11 @@ def test_the_log_says_why_the_database_is_away_once_for_each_cause(run_dir: Path
         f"host=db.internal password={PASSWORD}",
     ],
 )
-def test_a_broken_database_url_is_a_wrong_setting_and_never_quoted(url: str) -> None:
-    said = hitchpost("doctor", database_url=url)
-    assert said.returncode == 1
-    assert len(said.stderr.strip().splitlines()) == 1, said
-    assert said.stderr.startswith("Error: HITCHPOST_DATABASE_URL ")
-    assert PASSWORD not in said.stdout + said.stderr
+def test_a_broken_database_url_is_never_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match=r"must|percent-encoded") as raised:
+        check_url(url)
+    assert PASSWORD not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
