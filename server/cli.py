@@ -43,6 +43,7 @@ def serve(role: str) -> None:
     app.build(settings)
     if not start.wait_for_primary(database, stop):
         return
+    start.warn_of_statement_log(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())

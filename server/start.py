@@ -7,6 +7,7 @@ import socket
 import time
 from threading import Event
 
+from server import statement_log
 from server.database import Database
 from server.errors import DatabaseUnavailable
 
@@ -70,3 +71,9 @@ def wait_for_primary(database: Database, stop: Event) -> bool:
             logged, remind = cause, time.monotonic() + REMIND_SECONDS
         stop.wait(RETRY_SECONDS)
     return False
+
+
+def warn_of_statement_log(database: Database) -> None:
+    """Logs a warning when PostgreSQL's own log would get what callers send, with what to do about it."""
+    if loud := database.fetch(statement_log.LOUD):
+        log.warning("PostgreSQL logs what callers send", extra={"cause": statement_log.remedy(loud)})

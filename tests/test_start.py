@@ -49,8 +49,10 @@ def as_standby(postgres: Any) -> Iterator[None]:
     postgres.stop()
     (postgres.pgdata / "standby.signal").touch()
     postgres.start()
-    yield
-    assert rows(postgres.get_uri(), "SELECT pg_promote()") == [(True,)]
+    try:
+        yield
+    finally:
+        assert rows(postgres.get_uri(), "SELECT pg_promote()") == [(True,)]
 
 
 @contextmanager
@@ -58,16 +60,20 @@ def as_read_only(postgres: Any) -> Iterator[None]:
     """Every transaction may only read."""
     change = "ALTER ROLE postgres {} default_transaction_read_only {}"
     rows(postgres.get_uri(), change.format("SET", "= on"))
-    yield
-    rows(postgres.get_uri(), "SET transaction_read_only = off; " + change.format("RESET", ""))
+    try:
+        yield
+    finally:
+        rows(postgres.get_uri(), "SET transaction_read_only = off; " + change.format("RESET", ""))
 
 
 @contextmanager
 def as_down(postgres: Any) -> Iterator[None]:
     """Nobody listens."""
     postgres.stop()
-    yield
-    postgres.start()
+    try:
+        yield
+    finally:
+        postgres.start()
 
 
 OBSTACLES = pytest.mark.parametrize(
