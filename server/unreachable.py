@@ -77,8 +77,7 @@ def check_url(url: str) -> None:
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("must begin with postgresql://")
-    authority, _, rest = url.partition("://")[2].partition("/")
-    if authority.count("@") > 1 or "@" in rest or re.search("%(?![0-9A-Fa-f]{2})|%00", url):
+    if _has_stray_at(url) or re.search("%(?![0-9A-Fa-f]{2})|%00", url):
         raise ValueError(
             "has a character that has a meaning in URLs: write it percent-encoded, "
             "in a password @ as %40, / as %2F and % as %25"
@@ -92,3 +91,11 @@ def check_url(url: str) -> None:
     for port in filter(None, parts.get("port", "").split(",")):
         if not (port.isdecimal() and 0 < int(port) < 65536):
             raise ValueError(f"must have a port from 1 to 65535, such as {EXAMPLE}")
+
+
+def _has_stray_at(url: str) -> bool:
+    """Whether an @ or / is in the password as it is. An @ in the query is fine, unless it ends a password."""
+    authority, _, rest = url.partition("://")[2].partition("/")
+    path, _, query = rest.partition("?")
+    ends_password = "@" in query and ":" in authority and "@" not in authority
+    return authority.count("@") > 1 or "@" in path or ends_password

@@ -251,6 +251,7 @@ def test_the_log_says_why_the_database_is_away_once_for_each_cause(run_dir: Path
     [
         f"postgresql://hitchpost:p@{PASSWORD}@db.internal/hitchpost",
         f"postgresql://hitchpost:p/{PASSWORD}@db.internal/hitchpost",
+        f"postgresql://hitchpost:p/{PASSWORD}?x@db.internal/hitchpost",
         f"postgresql://hitchpost:p%{PASSWORD}@db.internal/hitchpost",
         f"postgresql://hitchpost:%00{PASSWORD}@db.internal/hitchpost",
         f"postgresql://hitchpost:{PASSWORD}@[::1/hitchpost",
@@ -277,6 +278,8 @@ def test_a_broken_database_url_is_never_quoted(url: str) -> None:
         "postgresql://hitchpost@a.internal:5432,b.internal:5433/hitchpost?target_session_attrs=read-write",
         "postgresql://hitchpost@[::1]:5432/hitchpost",
         "postgresql://postgres:@/hitchpost?host=/run/postgresql",
+        "postgresql://postgres:@/hitchpost?host=/home/me@work/data",
+        "postgresql:///hitchpost?user=me@work",
         "postgresql:///hitchpost",
     ],
 )

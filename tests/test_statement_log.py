@@ -76,7 +76,7 @@ def deadlocks(url: str, client: Client, account_id: str) -> None:
     def post() -> None:
         codes.append(code_of(lambda: client.draft(first, second, caption=CAPTION)))
 
-    # PostgreSQL looks for a deadlock once, half a second after a wait began: on a busy machine we may be late.
+    # PostgreSQL looks for a deadlock once, half a second after a wait began, for which we may be too late.
     for _ in range(10):
         with locking(url, second) as connection:
             thread = threading.Thread(target=post)
