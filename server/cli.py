@@ -44,6 +44,7 @@ def serve(role: str) -> None:
     if not start.wait_for_primary(database, stop):
         return
     start.warn_of_statement_log(database)
+    doctor.refuse_swapped_sessions(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
@@ -72,7 +73,7 @@ def process(kind: str, core: int | None) -> None:
 def migrate() -> None:
     """Bring the database's tables up to date."""
     _with_database(_settings())
-    start.require_primary(database)
+    database.require_primary()
     applied = schema.migrate(database)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
@@ -156,6 +157,7 @@ def main() -> None:
     expected = (
         OSError,
         SettingMissing,
+        doctor.Trouble,
         embedded.UnsafeDataDir,
         projects.CommandError,
         supervisor.StartFailed,

@@ -4,6 +4,7 @@ No transaction is open while the platform is asked: the attempt is consumed (tra
 exchanged (none), the profiles are claimed (transaction 2).
 """
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from server import accounts, errors, projects
 from server.accounts import AccountRow, Accounts, platform_name
-from server.database import Statement, database, param, params
+from server.database import database
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
+from server.statements import Statement, param, params
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)
@@ -157,8 +159,9 @@ class Connections:
         caller: Caller | None = None,
         external_id: str | None = None,
         platform: str | None = None,
+        deadline: float = math.inf,
     ) -> Finished:
-        """Ends the attempt that the callback's state belongs to.
+        """Ends the attempt that the callback's state belongs to, or gives up at the caller's deadline.
 
         Give the caller, if there is one, the owner the attempt must have begun with, or the platform
         whose callback it came to: the attempt ends only if they fit. Raises AuthStateUnknown,
@@ -169,7 +172,7 @@ class Connections:
         attempt = self._consume(callback.state, caller, external_id, platform)
         if callback.error:
             raise _refusal(callback.error, platform_name(attempt.platform))
-        profiles = self._profiles(callback, attempt)
+        profiles = self._profiles(callback, attempt, deadline)
         if attempt.social_account_id is not None:
             profiles = self._only(profiles, attempt)
         finished = self._claim_each(profiles, attempt)
@@ -217,14 +220,16 @@ class Connections:
             raise errors.AuthStateExpired if attempt.expire_time <= now else errors.AuthStateUsed
         return attempt
 
-    def _profiles(self, callback: Callback, attempt: Attempt) -> list[Profile]:
+    def _profiles(self, callback: Callback, attempt: Attempt, deadline: float) -> list[Profile]:
         adapter, name = self._platform(attempt.platform), platform_name(attempt.platform)
+        until = adapter.deadline(deadline)
         try:
             tokens = adapter.exchange(
                 code=callback.code,
                 code_verifier=self._vault.decrypt(attempt.code_verifier),
                 redirect_uri=self._redirect_uri(attempt.platform),
                 now=self._clock(),
+                until=until,
             )
         except PlatformRefused as refused:
             raise errors.AuthCodeRefused(platform=name) from refused
@@ -233,7 +238,7 @@ class Connections:
             _RELEASE.all(state_hash=fingerprint(callback.state))
             raise errors.PlatformUnavailable(platform=name) from unreachable
         try:
-            profiles = adapter.profiles(tokens, self._clock())
+            profiles = adapter.profiles(tokens, self._clock(), until)
         except (PlatformRefused, PlatformUnreachable) as failed:
             raise errors.AuthInterrupted(platform=name) from failed
         if not profiles:

@@ -9,7 +9,7 @@ from cryptography.fernet import InvalidToken
 from peewee import PeeweeException
 from psycopg2.errors import InsufficientPrivilege
 
-from server import projects, schema, start, statement_log, tls
+from server import projects, schema, statement_log, tls
 from server.config import Settings
 from server.database import Database
 from server.errors import HitchpostError
@@ -43,7 +43,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         yield _finding("clock", lambda: _clock(database))
 
 
-class _Trouble(Exception):
+class Trouble(Exception):
     """The text says what is wrong."""
 
 
@@ -54,48 +54,58 @@ def _finding(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, False, error.for_operator)
     except (InsufficientPrivilege, PeeweeException) as error:
         return Finding(subject, False, str(error).strip().splitlines()[0])
-    except (_Trouble, tls.TlsUnusable, ValueError) as trouble:
+    except (Trouble, tls.TlsUnusable, ValueError) as trouble:
         return Finding(subject, False, str(trouble))
 
 
 def _database(database: Database) -> str:
     version = int(database.fetch("SHOW server_version_num", [])[0][0])
     if version < 150_000:
-        raise _Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
-    start.require_primary(database)
+        raise Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
+    database.require_primary()
+    refuse_swapped_sessions(database)
     return f"PostgreSQL {version // 10_000}"
 
 
 def _statement_log(database: Database) -> str:
     if loud := database.fetch(statement_log.LOUD):
-        raise _Trouble(statement_log.remedy(loud))
+        raise Trouble(statement_log.remedy(loud))
     return "gets nothing that callers send"
+
+
+def refuse_swapped_sessions(database: Database) -> None:
+    """Raises Trouble behind a pooler that would run one connection's statements in another's session."""
+    if not database.keeps_sessions():
+        raise Trouble(
+            "HITCHPOST_DATABASE_URL leads to a pooler that swaps sessions between statements, as PgBouncer "
+            "does with pool_mode = transaction; set pool_mode = session there, or go to PostgreSQL itself"
+        )
 
 
 def _migrations(database: Database) -> str:
     pending = schema.pending(database)
     if pending:
-        raise _Trouble(f"not applied: {', '.join(pending)}; run hitchpost migrate")
+        raise Trouble(f"not applied: {', '.join(pending)}; run hitchpost migrate")
     return "all applied"
 
 
 def _api_keys() -> str:
     in_use = sum(key.revoke_time is None for project in projects.every() for key in projects.keys(project))
     if not in_use:
-        raise _Trouble("there is none; run hitchpost projects create and hitchpost keys create")
+        raise Trouble("there is none; run hitchpost projects create and hitchpost keys create")
     return f"{in_use} in use"
 
 
 def _encryption_keys(settings: Settings, database: Database) -> str:
     if settings.encryption_keys is None:
-        raise _Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
+        raise Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
     vault = Vault(settings.encryption_keys.get_secret_value())
     stored = database.fetch("SELECT access_token FROM social_account_token LIMIT 1", [])
     try:
         for (token,) in stored:
             vault.decrypt(token)
     except InvalidToken:
-        raise _Trouble("they can't decrypt the stored tokens; was a key removed too early?") from None
+        raise Trouble("they can't decrypt the stored tokens; was a key removed too early?") from None
     return "they decrypt what is stored"
 
 
@@ -104,5 +114,5 @@ def _clock(database: Database) -> str:
     theirs: datetime = database.fetch("SELECT clock_timestamp()", [])[0][0]
     skew = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
     if skew > MAX_CLOCK_SKEW_SECONDS:
-        raise _Trouble(f"{skew:.1f} s away from the database's; schedules and expiry would be wrong")
+        raise Trouble(f"{skew:.1f} s away from the database's; schedules and expiry would be wrong")
     return "agrees with the database's"

@@ -1,4 +1,4 @@
-"""grpc.health.v1: SERVING while the database answers, per service and overall."""
+"""grpc.health.v1: SERVING while the database can be written to, per service and overall."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,11 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from server.database import Database
+from server.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
 OVERALL = ""
-CHECK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 
 
 class _Watch:
@@ -78,30 +79,30 @@ class Health:
 
     def __init__(self, database: Database, services: Sequence[str]) -> None:
         self.servicer = _Servicer()
-        self._database = database
+        self._liveness = Liveness(database)
         self._services = (OVERALL, *services)
         self._serving: bool | None = None
         self._trouble: str | None = None
         self._stopped = Event()
-        self._thread = Thread(target=self._watch, name="health-watch", daemon=True)
 
     def start(self) -> None:
         """Sets the first status before it returns."""
-        self._check()
-        self._thread.start()
+        self._liveness.start()
+        self._tell()
+        Thread(target=self._watch, name="health-watch", daemon=True).start()
 
     def stop(self) -> None:
         """NOT_SERVING, and from now on for good."""
         self._stopped.set()
+        self._liveness.stop()
         self.servicer.stop()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(CHECK_SECONDS):
-            self._check()
-        self._database.close()
+        while not self._stopped.wait(LOOK_SECONDS):
+            self._tell()
 
-    def _check(self) -> None:
-        trouble = self._database.trouble()
+    def _tell(self) -> None:
+        trouble = self._liveness.trouble()
         serving = trouble is None
         if trouble is not None and trouble != self._trouble:
             log.warning("database is away", extra={"cause": trouble})

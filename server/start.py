@@ -36,19 +36,6 @@ def check_free(setting: str, address: str) -> None:
             raise OSError(f"{setting}: can't listen on {address}: {error.strerror}{advice}") from error
 
 
-def require_primary(database: Database) -> None:
-    """Raises DatabaseUnavailable when the database can't be used, or only be read."""
-    [(standby, read_only)] = database.fetch(
-        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool"
-    )
-    if standby:
-        raise DatabaseUnavailable("The database is a standby, which takes no writes until it is promoted")
-    if read_only:
-        raise DatabaseUnavailable(
-            "The database is read-only: look at its default_transaction_read_only, for this user and database"
-        )
-
-
 def wait_for_primary(database: Database, stop: Event) -> bool:
     """Waits until the database takes writes, however long; False when `stop` was set before.
 
@@ -58,7 +45,7 @@ def wait_for_primary(database: Database, stop: Event) -> bool:
     logged, remind = "", 0.0
     while not stop.is_set():
         try:
-            require_primary(database)
+            database.require_primary()
             return True
         except DatabaseUnavailable as error:
             if not error.passes:

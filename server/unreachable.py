@@ -25,6 +25,7 @@ class Cause(NamedTuple):
     passes: bool
 
 
+READ_ONLY = "The database is a standby or read-only, which ends when it is promoted or made writable"
 _REFUSED = f"The database refuses the user or the password of {SETTING}"
 _DOWN = f"The database can't be reached: it is down, or not where {SETTING} says"
 
@@ -44,7 +45,7 @@ CAUSES = (
     Cause(r"terminating connection", "The database ended the connection", passes=True),
     Cause(
         r"read-only|in hot standby mode",
-        "The database is a standby or read-only, which ends when it is promoted or made writable",
+        READ_ONLY,
         passes=True,
     ),
     Cause(

@@ -97,6 +97,14 @@ def rows(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+@contextmanager
+def locked_row(url: str, account_id: str) -> Iterator[None]:
+    """Inside, every statement that changes this account waits."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.cursor().execute("SELECT 1 FROM social_account WHERE id = %s FOR UPDATE", [account_id])
+        yield
+
+
 def local_channel(
     address: str,
     credentials: grpc.ChannelCredentials | None = None,

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server import embedded, schema
 from server.config import CAN_PIN, Settings, cores
-from server.projects import KEY_CACHE_SECONDS
+from server.key_ring import REMEMBER_SECONDS
 from tests.servers import (
     SERVICES,
     Server,
@@ -80,7 +80,7 @@ def test_a_revoked_key_stops_working_on_every_worker_within_30_seconds(two_worke
         )
         failed = [client.fails("SocialAccountService/ListSocialAccounts").what for client in clients]
     assert failed == [("UNAUTHENTICATED", "API_KEY_INVALID")] * WORKERS
-    assert KEY_CACHE_SECONDS < 30
+    assert REMEMBER_SECONDS < 30
 
 
 @dataclass

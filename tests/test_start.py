@@ -13,7 +13,6 @@ from server import embedded
 from server.config import Settings
 from server.database import Database
 from server.errors import DatabaseUnavailable
-from server.start import require_primary
 from server.unreachable import check_url
 from tests.conftest import ENCRYPTION_KEY
 from tests.servers import eventually, hitchpost, local_channel, new_server, refused, rows, serving
@@ -78,7 +77,11 @@ def as_down(postgres: Any) -> Iterator[None]:
 
 OBSTACLES = pytest.mark.parametrize(
     ("obstacle", "what"),
-    [(as_standby, "is a standby"), (as_read_only, "is read-only"), (as_down, "can't be reached")],
+    [
+        (as_standby, "is a standby or read-only"),
+        (as_read_only, "is a standby or read-only"),
+        (as_down, "can't be reached"),
+    ],
     ids=["standby", "read-only", "down"],
 )
 
@@ -184,7 +187,7 @@ def test_why_the_database_is_unavailable_is_said_without_the_password(cause: str
     database = Database()
     database.configure(url, timedelta(seconds=5))
     with pytest.raises(DatabaseUnavailable) as raised:
-        require_primary(database)
+        database.require_primary()
     said = raised.value.for_operator
     assert meaning in said
     assert text in said

@@ -15,7 +15,8 @@ import grpc
 import psycopg2
 
 from server.interceptors import METHODS
-from server.unary_server import UnaryServer
+from server.lanes import Lane
+from server.unary_server import Method, UnaryServer
 
 THREADS = 4
 Behaviour = Callable[[bytes, object], bytes]
@@ -59,14 +60,26 @@ def after_statement(url: str, prepare: str, execute: str, behaviour: Behaviour) 
     return answer
 
 
+def _bare_method(path: str, behaviour: Behaviour) -> Method:
+    return Method(
+        path=path,
+        lane="calls",
+        admit=lambda call, then: then(),
+        rows=lambda request: (),
+        serve=behaviour,
+        refuse=lambda call, why: None,
+        ended=lambda call: None,
+    )
+
+
 def serve(port: int, behaviour: Behaviour, *, loop: bool) -> None:
     """Serves until SIGTERM."""
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 1)])
     server.add_insecure_port(f"127.0.0.1:{port}")
     if loop:
-        unary = UnaryServer(server, THREADS, max_waiting=1000)
+        unary = UnaryServer(server, {"calls": Lane("calls", THREADS, 1000)}, 4 * 1024 * 1024)
         for path in METHODS:
-            unary.add(path, behaviour, behaviour)
+            unary.add(_bare_method(path, behaviour))
         unary.start()
     else:
         server.add_generic_rpc_handlers((AnyMethod(behaviour),))
