@@ -38,6 +38,7 @@ WRONG = [
     ("workers", "2.5", "must be a whole number from 1 to 256"),
     ("pin_workers", SECRET, A_BOOLEAN),
     ("threads", "1000", "is 1000; it must be a whole number from 1 to 64"),
+    ("platform_threads", "65", "is 65; it must be a whole number from 1 to 64"),
     ("max_waiting_calls", "0", "is 0; it must be a whole number, 1 or more"),
     ("encryption_keys", SECRET, "must be Fernet keys (32 bytes in URL-safe base64), joined by commas"),
     ("tls_cert", f"/{SECRET}.pem", A_FILE_THAT_EXISTS),
