@@ -230,7 +230,7 @@ def serve_worker(app: App, ready: Event, stop: Event) -> None:
             idempotency.purge(app.clock())
             sandbox_grants.forget_expired(app.clock())
         except errors.HitchpostError as error:
-            log.warning("will clean up later", extra={"cause": str(error)})
+            log.warning("will clean up later", extra={"cause": error.for_operator})
 
 
 SERVE = {"grpc": serve_grpc, "web": serve_web, "worker": serve_worker}

@@ -7,10 +7,24 @@ from threading import Event
 from typing import NoReturn
 
 import click
-from psycopg2.errors import UndefinedTable
+from peewee import PeeweeException
+from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import app, doctor, embedded, logs, mistakes, projects, schema, supervisor, vault
+from server import (
+    app,
+    doctor,
+    embedded,
+    logs,
+    mistakes,
+    projects,
+    schema,
+    setting_errors,
+    start,
+    supervisor,
+    tls,
+    vault,
+)
 from server.banner import banner
 from server.config import SettingMissing, Settings, cores
 from server.database import database
@@ -32,11 +46,16 @@ def serve(role: str) -> None:
     stop = supervisor.stop_on_signals()
     kinds = _kinds(role, settings)
     roles = {kind for kind, _ in kinds}
-    for kind, address in (("grpc", settings.grpc_address), ("web", settings.web_address)):
-        if kind in roles:
-            supervisor.check_free(address)
+    if "grpc" in roles:
+        tls.examine(settings, utc_now())
+        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
+    if "web" in roles:
+        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     settings = _with_database(settings)
     app.build(settings)
+    if not start.wait_for_primary(database, stop):
+        return
+    start.warn_of_statement_log(database)
     doctor.refuse_swapped_sessions(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
@@ -68,6 +87,7 @@ def process(kind: str, core: int | None) -> None:
 def migrate() -> None:
     """Bring the database's tables up to date."""
     _with_database(_settings())
+    database.require_primary()
     applied = schema.migrate(database)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
@@ -155,7 +175,6 @@ def keys_revoke(key_id: str) -> None:
 def main() -> None:
     """Runs the command; what the operator can mend is one line on stderr and exit code 1."""
     expected = (
-        HitchpostError,
         OSError,
         SettingMissing,
         doctor.Trouble,
@@ -163,11 +182,16 @@ def main() -> None:
         mistakes.SettingsRefused,
         projects.CommandError,
         supervisor.StartFailed,
+        tls.TlsUnusable,
     )
     try:
         cli()
     except UndefinedTable:
         _fail("the database lacks a table; run hitchpost migrate")
+    except HitchpostError as error:
+        _fail(error.for_operator)
+    except (InsufficientPrivilege, PeeweeException) as error:
+        _fail(f"the database refuses it: {str(error).strip().splitlines()[0]}")
     except expected as error:
         _fail(str(error))
 
@@ -182,21 +206,10 @@ def _settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        # Never the input: it may be a secret. A default that needs a wrong setting is not wrong itself.
-        wrong = [
-            f"{_variable(found['loc'])} {found['msg']}"
-            for found in error.errors(include_input=False)
-            if found["type"] != "default_factory_not_called"
-        ]
-        raise click.ClickException("\n".join(wrong)) from None
+        raise click.ClickException("\n".join(setting_errors.explain(error))) from None
     mistakes.refuse_accidental_dev_mode(settings)
     logs.configure(settings.log_level)
     return settings
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    """The name of the environment variable; what concerns several of them has no location."""
-    return f"HITCHPOST_{location[0]}".upper() if location else "settings:"
 
 
 def _with_database(settings: Settings) -> Settings:

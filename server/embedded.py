@@ -7,9 +7,11 @@ import pwd
 import stat
 import tempfile
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 from fasteners import InterProcessLock
 
 from server import projects, vault
@@ -57,7 +59,18 @@ def start(data_dir: Path) -> "PostgresServer":
     if len(os.fsencode(server.pgdata / ".s.PGSQL.5432")) > MAX_SOCKET_PATH:
         server.runtime_path = _private_folder(data_dir)
     server.start()
+    if "log_error_verbosity" not in (pgdata / "postgresql.auto.conf").read_text():
+        _log_no_details(server.get_uri())
     return server
+
+
+def _log_no_details(url: str) -> None:
+    """For the server itself, too: when a connection's process is killed, it logs what that was running."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER SYSTEM SET log_error_verbosity = terse")
+            cursor.execute("SELECT pg_reload_conf()")
 
 
 def _private_folder(data_dir: Path) -> Path:

@@ -29,6 +29,11 @@ class HitchpostError(Exception):
         self.metadata = metadata
         super().__init__((type(self).__doc__ or "").format(**metadata))
 
+    @property
+    def for_operator(self) -> str:
+        """What a log or the command line says."""
+        return str(self)
+
 
 class FieldViolation(NamedTuple):
     """One wrong field: its path in the request (`media[0].url`) and what would be right."""
@@ -219,6 +224,16 @@ class DatabaseUnavailable(HitchpostError):
 
     code, reason = StatusCode.UNAVAILABLE, pb.ERROR_REASON_DATABASE_UNAVAILABLE
     retry_after = timedelta(seconds=1)
+
+    def __init__(self, cause: str = "", *, passes: bool = True) -> None:
+        """`cause` is for the operator alone: it names hosts and users. `passes`: whether waiting may help."""
+        super().__init__()
+        self.cause, self.passes = cause, passes
+
+    @property
+    def for_operator(self) -> str:
+        """Which of the many causes it is, in the driver's words."""
+        return self.cause or str(self)
 
 
 class StatementTimeout(HitchpostError):

@@ -30,6 +30,7 @@ class Health:
         self._watching: dict[Listener, str] = {}
         self._lock = Lock()
         self._serving: bool | None = None
+        self._trouble: str | None = None
         self._stopped = Event()
 
     def streams(self) -> Iterator[Stream]:
@@ -80,15 +81,17 @@ class Health:
             self._tell()
 
     def _tell(self) -> None:
-        serving = self._liveness.serving()
+        trouble = self._liveness.trouble()
+        serving = trouble is None
+        if trouble is not None and trouble != self._trouble:
+            log.warning("database is away", extra={"cause": trouble})
+        self._trouble = trouble
         if serving == self._serving:
             return
         self._serving = serving
         self._set(serving=serving)
-        log.log(
-            logging.INFO if serving else logging.WARNING,
-            "database answers" if serving else "database is away",
-        )
+        if serving:
+            log.info("database answers")
 
     def _set(self, *, serving: bool) -> None:
         status = pb.HealthCheckResponse

@@ -138,7 +138,15 @@ def diagnosed(code: int, **settings: str) -> dict[str, str]:
     return {subject[6:]: f"{subject[:4]} {detail}" for subject, _, detail in findings}
 
 
-SUBJECTS = ["settings", "database", "migrations", "API keys", "encryption keys", "clock"]
+SUBJECTS = [
+    "settings",
+    "database",
+    "migrations",
+    "API keys",
+    "encryption keys",
+    "PostgreSQL's log",
+    "clock",
+]
 
 
 def test_doctor_finds_a_sound_installation_sound(settings: dict[str, str], project: str) -> None:
