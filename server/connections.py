@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from server import accounts, errors, projects
+from server import accounts, errors, projects, redirect_urls
 from server.accounts import AccountRow, Accounts, platform_name
 from server.database import Statement, database, param, params
 from server.identity import Caller, Clock
@@ -19,7 +19,7 @@ from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachabl
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Attempt(NamedTuple):
@@ -195,7 +195,7 @@ class Connections:
         return f"{self._callback_url}/{platform_name(platform)}"
 
     def _check_redirect(self, caller: Caller, url: str) -> None:
-        loopback = self._allow_loopback and urlsplit(url).hostname in LOOPBACK_HOSTS
+        loopback = self._allow_loopback and url and redirect_urls.host(url) in LOOPBACK_HOSTS
         if url and not loopback and url not in projects.redirect_urls(caller):
             raise errors.invalid(
                 "redirect_url", "is not on the project's allow-list (hitchpost projects add-redirect-url)"
