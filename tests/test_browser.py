@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from tests.conftest import Running
 from tests.support import Client, recorder, unique
+from tests.test_redirect_urls import TRICKS
 from tests.web import serving
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -183,3 +184,19 @@ def test_without_a_redirect_url_the_result_is_a_page(
     assert shown.startswith("Connected")
     assert f"@{handle}" in shown.splitlines()
     assert browser.find(".account img").get_property("naturalWidth")
+
+
+def test_chromium_reads_every_redirect_url_as_we_do(browser: Browser) -> None:
+    """What we accept has the host for Chromium that it has for us; what we refuse need not."""
+    read = "return arguments[0].map(url => { try { return new URL(url).hostname } catch { return null } })"
+    hosts = dict(zip(TRICKS, browser.driver.execute_script(read, list(TRICKS)), strict=True))
+    accepted = {url: taken for url, taken in TRICKS.items() if taken is not None}
+    assert {url: hosts[url] for url in accepted} == accepted
+    # The table is worth something only while Chromium goes elsewhere than a careless reader would think.
+    assert hosts["http://evil.example\\@localhost/"] == "evil.example"
+    assert hosts["http://localhost@evil.example/"] == "evil.example"
+    assert hosts["http://evil.exam\tple/"] == "evil.example"
+    assert hosts["http:///evil.example/"] == "evil.example"
+    assert hosts["http://evil\u3002example/"] == "evil.example"
+    assert {hosts[url] for url in ("http://0x7f.1/", "http://2130706433/", "http://127.1/")} == {"127.0.0.1"}
+    assert len(TRICKS) - len(accepted) >= 30
