@@ -208,7 +208,7 @@ class Connections:
             profiles = self._only(profiles, attempt)
         with database.transaction():
             finished = self._claim_each(profiles, attempt)
-            if receipt is not None:
+            if receipt is not None and finished.connected:
                 _remember(callback.state, receipt, finished)
         if not finished.connected:
             raise errors.OwnedByAnother(platform=platform_name(attempt.platform))

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_CONNECTIONS = 500
 REQUEST_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
+# What a client may send of its next requests before it has the answer to this one.
+MAX_AHEAD_BYTES = 65_536
 # How many more the kernel may hand over in one turn of the loop.
 BACKLOG = 128
 
@@ -55,6 +57,8 @@ class BoundedProtocol(H11Protocol):
         """Part of a request, or several."""
         super().data_received(data)
         self._time_the_request()
+        if len(self.conn.trailing_data[0]) > MAX_AHEAD_BYTES:
+            self.transport.abort()
 
     def on_response_complete(self) -> None:
         """The answer is written; it is the client's turn again."""

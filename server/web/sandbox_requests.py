@@ -99,7 +99,7 @@ def _state(params: QueryParams) -> str | None:
 
 
 def single_values(items: Iterable[tuple[str, str]], max_length: int = MAX_VALUE) -> dict[str, str]:
-    """The parameters by name. Raises BadRequest for one that is repeated, too long or has control characters."""
+    """The parameters by name. Raises BadRequest for a repeated or too long one, or control characters."""
     values: dict[str, str] = {}
     for name, value in items:
         if name in values:

@@ -24,6 +24,8 @@ class Threads:
 
     def __init__(self, threads: int) -> None:
         self._limiter = anyio.CapacityLimiter(threads)
+        self._most = threads + MAX_WAITING
+        self._now = 0
 
     def run(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint as an asynchronous one that finds the request's body in `request.state.body`.
@@ -37,11 +39,18 @@ class Threads:
             except ClientDisconnect:
                 # Nobody is there to read this.
                 return Response(status_code=400)
-            if self._limiter.statistics().tasks_waiting >= MAX_WAITING:
-                raise errors.Overloaded
-            return await to_thread.run_sync(endpoint, request, limiter=self._limiter)
+            return await self._call(endpoint, request)
 
         return wait
+
+    async def _call(self, endpoint: Endpoint, request: Request) -> Response:
+        if self._now >= self._most:
+            raise errors.Overloaded
+        self._now += 1
+        try:
+            return await to_thread.run_sync(endpoint, request, limiter=self._limiter)
+        finally:
+            self._now -= 1
 
 
 async def _body(request: Request) -> bytes | None:
