@@ -1,4 +1,4 @@
-"""The pages that are not the sandbox's: what is at no address, what people read, and that they can read it."""
+"""Pages: what is at every address that there is or is not, what people read, and that they can read it."""
 
 import re
 
