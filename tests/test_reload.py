@@ -50,7 +50,7 @@ def shown(page: httpx2.Response) -> tuple[int, str]:
     return page.status_code, page.text.replace(nonce, "")
 
 
-def test_the_same_browser_sees_the_first_page_again(client: Client, person: Person, sql: Sql) -> None:
+def test_the_same_browser_sees_the_first_page_again(client: Client, person: Person) -> None:
     callback_url = person.agree(start(client, external_id="alice"))
     first = person.open(callback_url)
     accounts = client("SocialAccountService/ListSocialAccounts").social_accounts
@@ -80,9 +80,7 @@ def test_two_attempts_of_one_browser_are_both_remembered(client: Client, person:
     assert [status for status, _ in pages] == [200, 200]
 
 
-def test_nobody_else_learns_anything(
-    client: Client, person: Person, stranger_browser: httpx2.Client, running: Running
-) -> None:
+def test_nobody_else_learns_anything(client: Client, person: Person, stranger_browser: httpx2.Client) -> None:
     callback_url = person.agree(start(client))
     cookie = person.open(callback_url).headers["set-cookie"].partition(";")[0]
     name, _, receipt = cookie.partition("=")
