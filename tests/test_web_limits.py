@@ -72,6 +72,16 @@ def test_a_request_that_drips_is_ended(
         assert drip(connection, piece, every=0.1, seconds=30).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_request_that_was_sent_ahead_is_ended(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came with the one before, and its rest never does."""
+    monkeypatch.setattr(listener, "REQUEST_SECONDS", 1.0)
+    with connect(running.settings.web_address) as connection:
+        connection.sendall(b"GET /sandbox HTTP/1.1\r\nHost: localhost\r\n\r\n" + UNFINISHED_BODY)
+        answers = rest(connection)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in answers
+
+
 def test_a_connection_that_says_nothing_is_ended(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "REQUEST_SECONDS", 1.0)
     with connect(running.settings.web_address) as connection:

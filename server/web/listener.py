@@ -64,6 +64,9 @@ class BoundedProtocol(H11Protocol):
         """The answer is written; it is the client's turn again."""
         self.waiting_since = self.loop.time()
         super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            # The next request was there already, in part.
+            self._time_the_request()
 
     def pause_writing(self) -> None:
         """The client does not take what it asked for."""
