@@ -19,8 +19,9 @@ from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_grpc
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import account_lists, listing, post_lists
-from server.database import Statement, database
+from server.database import database
 from server.identity import utc_now
+from server.statements import Statement
 
 PAGE = 50
 BODIES = 1000

@@ -8,10 +8,10 @@ import peewee
 
 from server import accounts, errors, listing
 from server.accounts import ROW, AccountRow, account_row
-from server.database import Statement, param
 from server.identity import Caller
 from server.listing import Shape
 from server.models import SocialAccount
+from server.statements import Statement, param
 
 # The filters of a list, by the name of their request field, the one that leaves the least first.
 _FILTERS: "dict[str, peewee.Field[Any]]" = {

@@ -2,9 +2,7 @@
 
 import itertools
 import os
-import shutil
 import sys
-from pathlib import Path
 from threading import Event
 from typing import NoReturn
 
@@ -12,7 +10,8 @@ import click
 from psycopg2.errors import UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import app, doctor, embedded, logs, projects, schema, supervisor
+from server import app, doctor, embedded, logs, mistakes, projects, schema, supervisor, vault
+from server.banner import banner
 from server.config import SettingMissing, Settings, cores
 from server.database import database
 from server.errors import HitchpostError
@@ -38,11 +37,14 @@ def serve(role: str) -> None:
             supervisor.check_free(address)
     settings = _with_database(settings)
     app.build(settings)
+    doctor.refuse_swapped_sessions(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
+    # What is no terminal may be a log, which others read.
+    shown_key = dev_key if sys.stdout.isatty() else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
     children.wait_ready()
-    click.echo(_banner(settings, roles, dev_key))
+    click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
     children.run(stop)
     sys.exit(0 if children.stop() else 1)
 
@@ -78,6 +80,12 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="generate-encryption-key")
+def generate_encryption_key() -> None:
+    """Print a new key for HITCHPOST_ENCRYPTION_KEYS; nothing else has it, so keep it."""
+    click.echo(vault.new_key())
 
 
 @cli.group(name="projects")
@@ -159,7 +167,9 @@ def main() -> None:
         HitchpostError,
         OSError,
         SettingMissing,
+        doctor.Trouble,
         embedded.UnsafeDataDir,
+        mistakes.SettingsRefused,
         projects.CommandError,
         supervisor.StartFailed,
     )
@@ -177,6 +187,7 @@ def _fail(reason: str) -> NoReturn:
 
 
 def _settings() -> Settings:
+    mistakes.refuse_unknown(os.environ)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -187,6 +198,7 @@ def _settings() -> Settings:
             if found["type"] != "default_factory_not_called"
         ]
         raise click.ClickException("\n".join(wrong)) from None
+    mistakes.refuse_accidental_dev_mode(settings)
     logs.configure(settings.log_level)
     return settings
 
@@ -232,40 +244,3 @@ def _environment(settings: Settings) -> dict[str, str]:
         **secrets,
         "HITCHPOST_DEV_MODE": str(settings.dev_mode),
     }
-
-
-def _banner(settings: Settings, roles: set[str], dev_key: str | None) -> str:
-    lines = ["Hitchpost is ready."]
-    if "grpc" in roles:
-        lines.append(f"  gRPC     {settings.grpc_address}")
-    if "web" in roles:
-        lines.append(f"  web      {settings.public_url}")
-    if dev_key is not None:
-        lines += [f"  dev key  {dev_key}", *_examples(settings)]
-    return "\n".join(lines)
-
-
-def _examples(settings: Settings) -> list[str]:
-    """Three lines to paste into a shell, in this order."""
-    key_file = embedded.dev_key_file(settings.data_dir)
-    transport = "-cacert ca.pem" if settings.tls_cert else "-plaintext"
-    call = f'{_grpcurl()} {transport} -H "authorization: Bearer $(cat {key_file})"'
-    sandbox = '"platform": "PLATFORM_SANDBOX", "external_id": "user_123"'
-    profile = '"platform_user_id": "42", "username": "mia", "access_token": "example"'
-    calls = {
-        "CreateAuthUrl": f"{{{sandbox}}}",
-        "ImportSocialAccount": f"{{{sandbox}, {profile}}}",
-        "ListSocialAccounts": '{"external_ids": ["user_123"]}',
-    }
-    target = f"{settings.grpc_address} hitchpost.v1.SocialAccountService"
-    lines = [f"{call} -d '{body}' {target}/{method}" for method, body in calls.items()]
-    # grpcurl writes & as \u0026, and the first line's answer is an address to open in a browser.
-    lines[0] += r" | sed 's/\\u0026/\&/g'"
-    return ["", "Try it in another terminal, in this folder:", "", *lines]
-
-
-def _grpcurl() -> str:
-    if shutil.which("grpcurl"):
-        return "grpcurl"
-    beside = Path(sys.executable).parent / "grpcurl"
-    return os.path.relpath(beside) if beside.exists() else "grpcurl"

@@ -109,9 +109,20 @@ class Settings(BaseSettings):
         default_factory=lambda data: CAN_PIN and data.get("workers") == len(cores()),
         description="keep each gRPC process on one core; default: on Linux, when there are as many as cores",
     )
-    threads: int = Field(4, ge=1, le=64, description="threads, and so database connections, of each process")
+    threads: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="threads, and so database connections, of each process; of gRPC processes for reads, and "
+        "as many for writes",
+    )
+    platform_threads: int = Field(
+        4, ge=1, le=64, description="threads of each gRPC process for calls that wait for a platform"
+    )
     max_waiting_calls: int = Field(
-        100, ge=1, description="calls that may wait for a thread of a process; further ones are refused"
+        100,
+        ge=1,
+        description="reads, and as many writes, that may wait for a thread of a process; others are refused",
     )
     encryption_keys: EncryptionKeys | None = Field(
         None,

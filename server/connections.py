@@ -4,6 +4,7 @@ No transaction is open while the platform is asked: the attempt is consumed (tra
 exchanged (none), the profiles are claimed (transaction 2).
 """
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,10 +15,11 @@ from urllib.parse import parse_qs
 
 from server import accounts, errors, projects, redirect_urls
 from server.accounts import AccountRow, Accounts, platform_name
-from server.database import Statement, database, jsonb, param, params
+from server.database import database
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
+from server.statements import Statement, jsonb, param, params
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)
@@ -189,8 +191,9 @@ class Connections:
         external_id: str | None = None,
         platform: str | None = None,
         receipt: str | None = None,
+        deadline: float = math.inf,
     ) -> Finished:
-        """Ends the attempt that the callback's state belongs to.
+        """Ends the attempt that the callback's state belongs to, or gives up at the caller's deadline.
 
         With a receipt, a random secret, the result can be had again; see `remembered`.
 
@@ -203,7 +206,7 @@ class Connections:
         attempt = self._consume(callback.state, caller, external_id, platform)
         if callback.error:
             raise _refusal(callback.error, platform_name(attempt.platform))
-        profiles = self._profiles(callback, attempt)
+        profiles = self._profiles(callback, attempt, deadline)
         if attempt.social_account_id is not None:
             profiles = self._only(profiles, attempt)
         with database.transaction():
@@ -271,14 +274,16 @@ class Connections:
             raise errors.AuthStateExpired if attempt.expire_time <= now else errors.AuthStateUsed
         return attempt
 
-    def _profiles(self, callback: Callback, attempt: Attempt) -> list[Profile]:
+    def _profiles(self, callback: Callback, attempt: Attempt, deadline: float) -> list[Profile]:
         adapter, name = self._platform(attempt.platform), platform_name(attempt.platform)
+        until = adapter.deadline(deadline)
         try:
             tokens = adapter.exchange(
                 code=callback.code,
                 code_verifier=self._vault.decrypt(attempt.code_verifier),
                 redirect_uri=self._redirect_uri(attempt.platform),
                 now=self._clock(),
+                until=until,
             )
         except PlatformRefused as refused:
             raise errors.AuthCodeRefused(platform=name) from refused
@@ -287,7 +292,7 @@ class Connections:
             _RELEASE.all(state_hash=fingerprint(callback.state))
             raise errors.PlatformUnavailable(platform=name) from unreachable
         try:
-            profiles = adapter.profiles(tokens, self._clock())
+            profiles = adapter.profiles(tokens, self._clock(), until)
         except (PlatformRefused, PlatformUnreachable) as failed:
             raise errors.AuthInterrupted(platform=name) from failed
         if not profiles:

@@ -1,59 +1,30 @@
-"""The database of a process: one connection per thread, kept and healed, and statements compiled once.
+"""The database of a process: one connection per thread, kept and healed.
 
-`Statement` is the one mechanism that every query uses. Building and compiling a Peewee query costs far
-more than PostgreSQL needs to run it, so a query is built once, with `param("name")` in place of each
-value; what is kept is its SQL and the order of its parameters. A connection prepares it when it first
-meets it, so that PostgreSQL plans it once, too. From then on running it is one EXECUTE, and each row
-becomes a NamedTuple. `transaction()` groups statements; outside of one each commits by itself.
+Calls run statements (`server/statements.py`) on their thread's connection. `transaction()` groups them;
+outside of one each commits by itself.
 """
 
-import itertools
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import orjson
 import peewee
 import psycopg2
 from psycopg2 import errors as pg
-from psycopg2.extras import Json, register_default_json, register_default_jsonb
 
 from server import errors
+from server.session import Session
+from server.watchdog import CUT_SECONDS, Watchdog
 
-Row = TypeVar("Row")
+if TYPE_CHECKING:
+    from server.statements import Statement
 
 # What a violated constraint means to the caller, by the constraint's name.
 CONSTRAINT_ERRORS: dict[str, type[errors.HitchpostError]] = {
     "social_post_target_social_account_id_fkey": errors.SocialAccountHasPosts,
 }
-
-
-class _Session:
-    """A thread's connection, and what has been done on it."""
-
-    def __init__(self, options: dict[str, Any], generation: int) -> None:
-        self.connection = psycopg2.connect(**options)
-        self.connection.autocommit = True
-        self.generation = generation
-        self.in_transaction = False
-        register_default_json(self.connection, loads=orjson.loads)
-        register_default_jsonb(self.connection, loads=orjson.loads)
-        self._cursor = self.connection.cursor()
-        self._prepared: set[str] = set()
-
-    def prepare(self, statement: "Statement[Any]") -> None:
-        """Lets PostgreSQL parse and plan the statement, once."""
-        if statement.name not in self._prepared:
-            self._cursor.execute(statement.prepare)
-            self._prepared.add(statement.name)
-
-    def run(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows, if the statement has any."""
-        self._cursor.execute(sql, arguments)
-        return self._cursor.fetchall() if self._cursor.description else []
 
 
 class Database:
@@ -65,22 +36,26 @@ class Database:
     def __init__(self) -> None:
         self.peewee = peewee.PostgresqlDatabase(None)
         self._options: dict[str, Any] = {}
+        self._settings = ""
+        self._statement_seconds = 0.0
+        self._watchdog = Watchdog(self._cancel)
         self._generation = 0
         self._thread = threading.local()
 
     def configure(self, url: str, statement_timeout: timedelta) -> None:
         """Says where the database is; connections open when they are first needed."""
-        milliseconds = int(statement_timeout.total_seconds() * 1000)
+        seconds = statement_timeout.total_seconds()
         url = url.replace("postgres://", "postgresql://", 1)
-        common: dict[str, Any] = {"application_name": "hitchpost", "connect_timeout": 3}
-        self._options = {
-            "dsn": url,
-            # PostgreSQL would compile what it guesses to be costly, which takes longer than to read a page.
-            "options": f"-c statement_timeout={milliseconds} -c timezone=UTC -c jit=off",
-            **common,
-        }
-        # Without the timeout: building an index may take longer than a call may.
-        self.peewee.init(url, options="-c timezone=UTC", **common)
+        self._options = {"dsn": url, **_connecting(seconds)}
+        self._statement_seconds = seconds
+        # Not as start-up options, which poolers drop or refuse. Without jit = off PostgreSQL would compile
+        # what it guesses to be costly, which takes longer than to read a page.
+        self._settings = (
+            f"SET statement_timeout = {int(seconds * 1000)}; SET timezone = 'UTC'; SET jit = off; "
+            "SET client_min_messages = warning"
+        )
+        # Without the limits: building an index may take longer than a call may.
+        self.peewee.init(url, **_connecting(seconds))
 
     def run(self, statement: "Statement[Any]", arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Runs the statement on this thread's connection and returns its rows, if it has any.
@@ -89,7 +64,7 @@ class Database:
         """
         try:
             session = self._session()
-            session.prepare(statement)
+            session.prepare(statement.name, statement.prepare)
             return session.run(statement.execute, arguments)
         except psycopg2.Error as error:
             self._translate(error)
@@ -113,12 +88,14 @@ class Database:
             session.in_transaction = True
             try:
                 yield
-                session.run("COMMIT")
             except BaseException:
                 # A connection that is gone has nothing left to roll back.
                 with suppress(psycopg2.Error):
                     session.run("ROLLBACK")
                 raise
+            else:
+                # Nor has a COMMIT that failed.
+                session.run("COMMIT")
             finally:
                 session.in_transaction = False
         except psycopg2.Error as error:
@@ -129,34 +106,88 @@ class Database:
         self.peewee.close()
         session = getattr(self._thread, "session", None)
         if session is not None:
-            session.connection.close()
+            session.close()
             self._thread.session = None
 
     def alive(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers and can be written to; if it can't, every thread connects anew."""
         try:
-            self.fetch("SELECT 1")
+            [(read_only,)] = self.fetch("SHOW transaction_read_only")
         except errors.HitchpostError:
+            return False
+        if read_only == "on":
+            self._generation += 1
             return False
         return True
 
-    def _session(self) -> _Session:
+    def keeps_sessions(self) -> bool:
+        """Whether a connection stays with one server process; a pooler in transaction mode swaps them."""
+        try:
+            with closing(self._connect()) as one, closing(self._connect()) as other:
+                seen = {(session, _backend(session)) for session in (one, one, other) * 3}
+        except psycopg2.Error as error:
+            self._translate(error)
+        return len(seen) == len({pid for _, pid in seen}) == 2
+
+    def _session(self) -> Session:
         """This thread's, with a new connection if any thread has found the server gone since."""
-        session: _Session | None = getattr(self._thread, "session", None)
+        session: Session | None = getattr(self._thread, "session", None)
         if session is not None and (session.generation == self._generation or session.in_transaction):
             return session
         self.close()
-        self._thread.session = session = _Session(self._options, self._generation)
+        self._thread.session = session = self._connect()
         return session
+
+    def _connect(self) -> Session:
+        session = Session(self._options, self._statement_seconds, self._generation)
+        self._watchdog.watch(session)
+        session.begin(self._settings)
+        return session
+
+    def _cancel(self, session: Session) -> None:
+        """Has PostgreSQL give up what the session waits for.
+
+        By a connection of its own: psycopg2's cancel() keeps the interpreter's lock until the server answers.
+        The time when the server process began tells it from another server's with the same number.
+        """
+        running = "FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+        with suppress(psycopg2.Error), closing(self._connect()) as other:
+            other.run(f"SELECT pg_cancel_backend(pid) {running}", session.backend)
 
     def _translate(self, error: psycopg2.Error) -> NoReturn:
         session = getattr(self._thread, "session", None)
-        if session is not None and session.connection.closed:
+        if session is not None and (session.connection.closed or _is_away(error)):
             self._generation += 1
         domain_error = _domain_error(error)
         if domain_error is None:
             raise error
         raise domain_error from error
+
+
+def _backend(session: Session) -> int:
+    """The process id of the server process that serves the session just now."""
+    [(pid,)] = session.run("SELECT pg_backend_pid()")
+    return int(pid)
+
+
+def _connecting(seconds: float) -> dict[str, Any]:
+    """How libpq connects, and when it gives a server up that is out of reach."""
+    return {
+        "application_name": "hitchpost",
+        # Of each host in turn, and of all that connecting takes.
+        "connect_timeout": 3,
+        # Among several hosts the primary; a single one that can't be written to is as good as none.
+        "target_session_attrs": "read-write",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int((seconds + CUT_SECONDS) * 1000),
+    }
+
+
+def _is_away(error: psycopg2.Error) -> bool:
+    """Whether the server ends sessions, or has become one that can't be written to."""
+    return isinstance(error, pg.ReadOnlySqlTransaction) or (error.pgcode or "").startswith("57P")
 
 
 def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
@@ -167,81 +198,9 @@ def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
             return errors.ConcurrentWrite()
         case psycopg2.IntegrityError() if error.diag.constraint_name in CONSTRAINT_ERRORS:
             return CONSTRAINT_ERRORS[error.diag.constraint_name]()
-        case psycopg2.OperationalError() | psycopg2.InterfaceError():
+        case psycopg2.OperationalError() | psycopg2.InterfaceError() | pg.ReadOnlySqlTransaction():
             return errors.DatabaseUnavailable()
     return None
-
-
-class Param(str):
-    """The name of a value that is not known yet, where a query has its value."""
-
-
-def param(name: str) -> peewee.Value:
-    """Stands in a query for the keyword argument `name` of the statement's calls."""
-    return peewee.Value(Param(name), converter=False)
-
-
-def params(*fields: peewee.Field) -> dict[peewee.Field, peewee.Value]:
-    """The same for several columns of an insert, each named like its field."""
-    return {field: param(field.name) for field in fields}
-
-
-def typed(*fields: peewee.Field) -> list[peewee.Cast]:
-    """The same where PostgreSQL can't tell the columns' types: in the SELECT of an INSERT."""
-    return [param(field.name).cast(sql_type(field)) for field in fields]
-
-
-def sql_type(field: peewee.Field) -> str:
-    """PostgreSQL's name of a column's type."""
-    return str(database.peewee.field_types.get(field.field_type, field.field_type)).lower()
-
-
-def any_of(field: peewee.Field, name: str) -> peewee.Expression:
-    """`field = ANY(list)`: one shape of statement for a list of any length."""
-    return field == peewee.fn.ANY(param(name))
-
-
-def json_row(columns: Iterable[peewee.Node]) -> peewee.Function:
-    """A whole row as one JSON array, times in it as ISO 8601.
-
-    psycopg2 takes longer for the name and the value of one column than orjson takes for a row.
-    """
-    return peewee.fn.json_build_array(*columns)
-
-
-def jsonb(value: Any) -> Json:
-    """A value for a jsonb column."""
-    return Json(value)
-
-
-_numbers = itertools.count(1)
-
-
-class Statement(Generic[Row]):
-    """A query compiled once; `row` makes a row of the result out of its columns."""
-
-    def __init__(self, query: peewee.Query, row: Callable[[tuple[Any, ...]], Row]) -> None:
-        sql, self._params = query.bind(database.peewee).sql()
-        self._row = row
-        self.name = f"hitchpost_{next(_numbers)}"
-        positions = itertools.count(1)
-        self.prepare = f"PREPARE {self.name} AS " + re.sub("%s", lambda _: f"${next(positions)}", sql)
-        self.execute = f"EXECUTE {self.name}"
-        if self._params:
-            self.execute += f" ({', '.join(['%s'] * len(self._params))})"
-
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """What `execute` is run with."""
-        return [values[p] if type(p) is Param else p for p in self._params]
-
-    def all(self, **values: Any) -> list[Row]:
-        """Runs the statement with these parameters and returns every row."""
-        return [self._row(row) for row in database.run(self, self.arguments(values))]
-
-    def first(self, **values: Any) -> Row | None:
-        """The first row, or None."""
-        rows = self.all(**values)
-        return rows[0] if rows else None
 
 
 database = Database()

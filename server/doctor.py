@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cryptography.fernet import InvalidToken
-
-from server import projects, schema
+from server import projects, schema, stored_secrets
 from server.config import Settings
 from server.database import Database
 from server.errors import HitchpostError
@@ -38,49 +36,57 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         yield _finding("clock", lambda: _clock(database))
 
 
-class _Trouble(Exception):
+class Trouble(Exception):
     """The text says what is wrong."""
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
-    except (_Trouble, HitchpostError, ValueError) as trouble:
+    except (Trouble, HitchpostError, ValueError) as trouble:
         return Finding(subject, False, str(trouble))
 
 
 def _database(database: Database) -> str:
     version = int(database.fetch("SHOW server_version_num", [])[0][0])
     if version < 150_000:
-        raise _Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
+        raise Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
+    refuse_swapped_sessions(database)
     return f"PostgreSQL {version // 10_000}"
+
+
+def refuse_swapped_sessions(database: Database) -> None:
+    """Raises Trouble behind a pooler that would run one connection's statements in another's session."""
+    if not database.keeps_sessions():
+        raise Trouble(
+            "HITCHPOST_DATABASE_URL leads to a pooler that swaps sessions between statements, as PgBouncer "
+            "does with pool_mode = transaction; set pool_mode = session there, or go to PostgreSQL itself"
+        )
 
 
 def _migrations(database: Database) -> str:
     pending = schema.pending(database)
     if pending:
-        raise _Trouble(f"not applied: {', '.join(pending)}; run hitchpost migrate")
+        raise Trouble(f"not applied: {', '.join(pending)}; run hitchpost migrate")
     return "all applied"
 
 
 def _api_keys() -> str:
     in_use = sum(key.revoke_time is None for project in projects.every() for key in projects.keys(project))
     if not in_use:
-        raise _Trouble("there is none; run hitchpost projects create and hitchpost keys create")
+        raise Trouble("there is none; run hitchpost projects create and hitchpost keys create")
     return f"{in_use} in use"
 
 
 def _encryption_keys(settings: Settings, database: Database) -> str:
     if settings.encryption_keys is None:
-        raise _Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
+        raise Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
     vault = Vault(settings.encryption_keys.get_secret_value())
-    stored = database.fetch("SELECT access_token FROM social_account_token LIMIT 1", [])
-    try:
-        for (token,) in stored:
-            vault.decrypt(token)
-    except InvalidToken:
-        raise _Trouble("they can't decrypt the stored tokens; was a key removed too early?") from None
-    return "they decrypt what is stored"
+    counts = [stored_secrets.count(kind, vault, database) for kind in stored_secrets.KINDS]
+    said = "they decrypt " + ", ".join(map(str, counts))
+    if any(count.decrypted < count.stored for count in counts):
+        raise Trouble(f"{said}; was a key removed too early?")
+    return said
 
 
 def _clock(database: Database) -> str:
@@ -88,5 +94,5 @@ def _clock(database: Database) -> str:
     theirs: datetime = database.fetch("SELECT clock_timestamp()", [])[0][0]
     skew = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
     if skew > MAX_CLOCK_SKEW_SECONDS:
-        raise _Trouble(f"{skew:.1f} s away from the database's; schedules and expiry would be wrong")
+        raise Trouble(f"{skew:.1f} s away from the database's; schedules and expiry would be wrong")
     return "agrees with the database's"

@@ -1,6 +1,7 @@
 """Domain errors: each class is a status code, a reason and a message, and `to_status` is the only
 place that turns one into google.rpc details."""
 
+import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -56,7 +57,7 @@ def invalid(field: str, description: str) -> InvalidArgument:
 
 
 class ApiKeyMissing(HitchpostError):
-    """This call needs an API key in the metadata: "authorization: Bearer <key>"."""
+    """This call needs an API key with its scheme, as metadata: send "authorization: Bearer <key>"."""
 
     code, reason = StatusCode.UNAUTHENTICATED, pb.ERROR_REASON_API_KEY_MISSING
 
@@ -201,6 +202,18 @@ class Overloaded(HitchpostError):
     retry_after = timedelta(seconds=1)
 
 
+class RequestNotReceived(HitchpostError):
+    """The call's request did not arrive in time; send the message together with the call."""
+
+    code, reason = StatusCode.DEADLINE_EXCEEDED, pb.ERROR_REASON_REQUEST_NOT_RECEIVED
+
+
+class MethodUnknown(HitchpostError):
+    """This server has no method {method}; look at the service's name, and at the server's version."""
+
+    code, reason = StatusCode.UNIMPLEMENTED, pb.ERROR_REASON_METHOD_UNKNOWN
+
+
 class DatabaseUnavailable(HitchpostError):
     """The database can't be reached at the moment; try again."""
 
@@ -223,6 +236,17 @@ class ConcurrentWrite(HitchpostError):
 
 class Internal(HitchpostError):
     """Internal error; the server's log has the details under this call's x-request-id."""
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Lets go of all that an error's way holds, since the error is in one of its frames, too.
+
+    Such a cycle would keep the request and all that was made of it until the cyclic collector comes.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def reason_name(error: HitchpostError) -> str:

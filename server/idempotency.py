@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from server import errors
-from server.database import Statement, database, param, params
+from server.database import database
 from server.identity import Caller
 from server.models import IdempotentRequest
+from server.statements import Statement, param, params
 
 KEPT = timedelta(hours=24)
 
@@ -23,10 +24,13 @@ class _Stored(NamedTuple):
 
 
 _FIND = Statement(
-    IdempotentRequest.select(IdempotentRequest.body_hash, IdempotentRequest.response).where(
+    IdempotentRequest.select(IdempotentRequest.body_hash, IdempotentRequest.response)
+    .where(
         (IdempotentRequest.project == param("project"))
         & (IdempotentRequest.request_id == param("request_id"))
-    ),
+    )
+    # A lock is a write: so COMMIT waits for a synchronous standby, which may not have the answer yet.
+    .for_update(),
     _Stored._make,
 )
 _CLAIM = Statement(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import peewee
 from peewee import SQL, fn
 
-from server.database import any_of, param, sql_type
+from server.statements import any_of, param, sql_type
 
 Select = TypeVar("Select", bound=peewee.Select)
 

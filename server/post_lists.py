@@ -9,11 +9,11 @@ from peewee import fn
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server import accounts, listing
-from server.database import Statement, param
 from server.identity import Caller
 from server.listing import Shape
 from server.models import SocialAccount, SocialPost, SocialPostTarget
 from server.posts import POSTS, PostRow, post_row
+from server.statements import Statement, param
 
 _TARGET_ACCOUNTS = (
     SocialPostTarget.select(peewee.SQL("1"))

@@ -13,9 +13,10 @@ from peewee import fn
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server import accounts, errors
-from server.database import Statement, database, json_row, jsonb, param, params, typed
+from server.database import database
 from server.identity import Caller, Clock, new_id
 from server.models import SocialAccount, SocialPost, SocialPostTarget
+from server.statements import Statement, json_row, jsonb, param, params, typed
 
 EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
 

@@ -1,23 +1,17 @@
 """Projects, their API keys and redirect allow-lists."""
 
-import secrets
-import time
+from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import peewee
 
-from server import errors
-from server.database import Statement, param, params
+from server import api_keys
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
 from server.redirect_urls import redirect_url
+from server.statements import Statement, any_of, param, params
 from server.vault import fingerprint
-
-# A revoked key works for at most this long on a worker that has just seen it.
-KEY_CACHE_SECONDS = 20
-KEY_PREFIX = "hp_"
 
 
 class CommandError(Exception):
@@ -81,10 +75,10 @@ _REVOKE = Statement(
     tuple[Any, ...],
 )
 _AUTHENTICATE = Statement(
-    ApiKey.select(ApiKey.project, ApiKey.id, ApiKey.read_only).where(
-        (ApiKey.hash == param("hash")) & ApiKey.revoke_time.is_null()
+    ApiKey.select(ApiKey.hash, ApiKey.project, ApiKey.id, ApiKey.read_only).where(
+        any_of(ApiKey.hash, "hashes") & ApiKey.revoke_time.is_null()
     ),
-    lambda row: Caller(*row),
+    lambda row: (bytes(row[0]), Caller(*row[1:])),
 )
 
 
@@ -137,7 +131,7 @@ def redirect_urls(caller: Caller) -> list[str]:
 
 def create_key(project_id: str, name: str, now: datetime, *, read_only: bool = False) -> str:
     """Makes a key and returns its text, which is not stored and can't be shown again."""
-    key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
+    key = api_keys.generate()
     _CREATE_KEY.all(
         id=new_id("key", now),
         project=project_id,
@@ -155,7 +149,7 @@ def keys(project: ProjectRow) -> list[ApiKeyRow]:
 
 
 def revoke_key(key_id: str, now: datetime) -> None:
-    """Ends a key, within KEY_CACHE_SECONDS on every worker.
+    """Ends a key, within key_ring.REMEMBER_SECONDS on every worker.
 
     Raises CommandError for one that is unknown or has ended.
     """
@@ -163,28 +157,14 @@ def revoke_key(key_id: str, now: datetime) -> None:
         raise CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
 
 
-class KeyRing:
-    """Recognises API keys, and remembers those it has seen for at most KEY_CACHE_SECONDS."""
-
-    def __init__(self) -> None:
-        self._known = lru_cache(maxsize=10_000)(_look_up)
-
-    def caller(self, key: str) -> Caller:
-        """Whose key it is. Raises ApiKeyInvalid for an unknown or revoked one."""
-        return self._known(fingerprint(key), time.monotonic() // KEY_CACHE_SECONDS)
-
-
-def _look_up(hashed: bytes, period: float) -> Caller:  # noqa: ARG001
-    # With each period of time all keys are looked up anew.
-    caller = _AUTHENTICATE.first(hash=hashed)
-    if caller is None:
-        raise errors.ApiKeyInvalid
-    return caller
+def callers(hashes: Iterable[bytes]) -> dict[bytes, Caller]:
+    """Who calls with the keys that have these fingerprints; unknown and revoked ones are left out."""
+    return dict(_AUTHENTICATE.all(hashes=list(hashes)))
 
 
 def key_works(key: str) -> bool:
     """Whether the key is in use."""
-    return _AUTHENTICATE.first(hash=fingerprint(key)) is not None
+    return bool(callers([fingerprint(key)]))
 
 
 def ensure_dev_key(clock: Clock, kept: str | None) -> str:

@@ -16,13 +16,15 @@ def migrate(database: Database) -> list[str]:
 
     An advisory lock of PostgreSQL makes other servers wait; they then find nothing left to do.
     """
-    # Whatever a statement may take in a call, waiting for a lock or building an index may take longer.
-    database.fetch("SET statement_timeout = 0")
-    database.fetch("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
+    # Says what is wrong in the words of our errors, which Peewee does not have.
+    database.fetch("SELECT 1")
     try:
+        # On Peewee's connection, which has no limits: waiting here may take longer than a call may.
+        database.peewee.execute_sql("SET timezone = 'UTC'")
+        database.peewee.execute_sql("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
         applied: list[str] = Runner(database.peewee, str(MIGRATIONS)).up()
     finally:
-        # Ends the session, and with it the lock and the setting.
+        # Ends the session, and with it the lock.
         database.close()
     return applied
 

@@ -13,8 +13,9 @@ import pytest
 from psycopg2.extras import execute_values
 
 from server import account_lists, listing, post_lists
-from server.database import Statement, database
+from server.database import database
 from server.identity import new_id, utc_now
+from server.statements import Statement
 from tests.support import Client
 
 OWNERS = ["alice", "bob", "carol", None]

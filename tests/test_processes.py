@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server import embedded, schema
 from server.config import CAN_PIN, Settings, cores
-from server.projects import KEY_CACHE_SECONDS
+from server.key_ring import REMEMBER_SECONDS
 from tests.servers import (
     SERVICES,
     Server,
@@ -34,7 +34,7 @@ from tests.servers import (
     rows,
     serving,
 )
-from tests.support import Client, Failure, code_of, failure, free_port, unique
+from tests.support import Client, Failure, code_of, failure, free_port, stop_postgres, unique
 
 WORKERS = 2
 STATUS = health_pb2.HealthCheckResponse
@@ -80,7 +80,7 @@ def test_a_revoked_key_stops_working_on_every_worker_within_30_seconds(two_worke
         )
         failed = [client.fails("SocialAccountService/ListSocialAccounts").what for client in clients]
     assert failed == [("UNAUTHENTICATED", "API_KEY_INVALID")] * WORKERS
-    assert KEY_CACHE_SECONDS < 30
+    assert REMEMBER_SECONDS < 30
 
 
 @dataclass
@@ -174,7 +174,7 @@ def own_postgres(run_dir: Path) -> Iterator[Any]:
     """A PostgreSQL that a test may stop and start."""
     server = embedded.start(run_dir / unique("own"))
     yield server
-    server.cleanup()
+    stop_postgres(server)
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from server.database import Statement, database, jsonb, param, params
+from server.database import database
 from server.models import SandboxGrant as G
+from server.statements import Statement, jsonb, param, params
 from server.vault import fingerprint
 
 PREFIXES = {"login": "sbx_login_", "code": "sbx_code_", "access": "sbx_at_", "refresh": "sbx_rt_"}

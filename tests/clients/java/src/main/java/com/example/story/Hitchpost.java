@@ -69,13 +69,6 @@ final class Hitchpost implements AutoCloseable {
         .withDeadlineAfter(TIMEOUT_SECONDS, SECONDS);
   }
 
-  /** The same with futures as answers. */
-  SocialAccountServiceGrpc.SocialAccountServiceFutureStub futureAccounts() {
-    return SocialAccountServiceGrpc.newFutureStub(channel)
-        .withInterceptors(key)
-        .withDeadlineAfter(TIMEOUT_SECONDS, SECONDS);
-  }
-
   SocialPostServiceGrpc.SocialPostServiceBlockingStub posts() {
     return SocialPostServiceGrpc.newBlockingStub(channel)
         .withInterceptors(key)
