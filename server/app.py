@@ -2,13 +2,12 @@
 
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Thread
 
 import grpc
-import uvicorn
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from starlette.applications import Starlette
@@ -23,6 +22,7 @@ from server.config import SettingMissing, Settings
 from server.connections import Connections
 from server.database import Database, database
 from server.health import Health
+from server.heartbeat import Heartbeat
 from server.identity import Clock, utc_now
 from server.interceptors import METHODS, UnknownMethods, compose
 from server.key_ring import KeyRing
@@ -34,7 +34,7 @@ from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
 from server.vault import Vault
 from server.web import app as web_app
-from server.web import sandbox, sandbox_grants
+from server.web import listener, sandbox, sandbox_grants
 
 log = logging.getLogger(__name__)
 
@@ -175,11 +175,13 @@ def _bind(server: grpc.Server, settings: Settings) -> int:
     return server.add_secure_port(settings.grpc_address, credentials)
 
 
-def web_application(app: App) -> Starlette:
-    """The web process's pages."""
+def web_application(app: App, alive: Callable[[], bool]) -> Starlette:
+    """The web process's pages; `alive` says whether the database answers."""
     settings = app.settings
     routes = sandbox.routes(settings.public_url, settings.callback_url, app.clock) if settings.sandbox else []
-    return web_app.create(app.connections, app.database.alive, list(routes), settings.threads)
+    return web_app.create(
+        app.connections, alive, list(routes), public_url=settings.public_url, threads=settings.threads
+    )
 
 
 def serve_grpc(app: App, ready: Event, stop: Event) -> None:
@@ -196,29 +198,22 @@ def serve_grpc(app: App, ready: Event, stop: Event) -> None:
 
 def serve_web(app: App, ready: Event, stop: Event) -> None:
     """Serves the pages until `stop` is set, then lets requests in flight finish."""
-    host, _, port = app.settings.web_address.rpartition(":")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            web_application(app),
-            host=host.strip("[]"),
-            port=int(port),
-            log_config=None,
-            # It would log queries, which hold codes; AccessLog has taken its place.
-            access_log=False,
-            timeout_graceful_shutdown=int(app.settings.drain_timeout.total_seconds()),
-        )
-    )
+    settings, heartbeat = app.settings, Heartbeat(app.database)
+    heartbeat.start()
+    pages = web_application(app, heartbeat.alive)
+    server = listener.server(pages, settings.web_address, settings.drain_timeout)
     # In the main thread uvicorn would handle signals itself.
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     while thread.is_alive() and not server.started:
         stop.wait(0.05)
     if not server.started:
-        raise OSError(f"can't listen on {app.settings.web_address}")
+        raise OSError(f"can't listen on {settings.web_address}")
     ready.set()
     stop.wait()
     server.should_exit = True
     thread.join()
+    heartbeat.stop()
 
 
 def serve_worker(app: App, ready: Event, stop: Event) -> None:

@@ -133,9 +133,18 @@ def projects_list() -> None:
 @click.argument("project")
 @click.argument("url")
 def projects_add_redirect_url(project: str, url: str) -> None:
-    """Allow a redirect_url of connection attempts, exactly as given."""
+    """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
+    settings = _with_database(_settings())
+    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+
+
+@projects_group.command(name="remove-redirect-url")
+@click.argument("project")
+@click.argument("url")
+def projects_remove_redirect_url(project: str, url: str) -> None:
+    """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url)
+    projects.remove_redirect_url(projects.find(project), url)
 
 
 @cli.group(name="keys")

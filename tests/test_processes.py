@@ -253,13 +253,13 @@ def _away_and_back(
             "health says so",
             lambda: {health(c, s) for c in channels for s in SERVICES} == {STATUS.NOT_SERVING},
         )
-        assert healthz(server) == 503
+        eventually("the health page says so", lambda: healthz(server) == 503)
     finally:
         postgres.start()
     eventually(
         "health is back", lambda: {health(c, s) for c in channels for s in SERVICES} == {STATUS.SERVING}
     )
-    assert healthz(server) == 200
+    eventually("the health page is back", lambda: healthz(server) == 200)
     eventually("calls succeed again", lambda: all(caller.codes[-20:] == ["OK"] * 20 for caller in callers))
 
 

@@ -50,7 +50,7 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
         )
         return pb.CompleteAuthResponse(
             connected_accounts=[convert.account(row) for row in finished.connected],
-            rejected_accounts=[convert.rejected_account(*refused) for refused in finished.rejected],
+            rejected_accounts=[convert.rejected_account(profile) for profile in finished.rejected],
         )
 
     def ImportSocialAccount(
