@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from server import accounts, errors, projects
+from server import accounts, errors, projects, sizes
 from server.accounts import AccountRow, Accounts, platform_name
 from server.database import Statement, database, param, params
 from server.identity import Caller, Clock
@@ -233,7 +233,7 @@ class Connections:
             _RELEASE.all(state_hash=fingerprint(callback.state))
             raise errors.PlatformUnavailable(platform=name) from unreachable
         try:
-            profiles = adapter.profiles(tokens, self._clock())
+            profiles = [sizes.fitted(profile) for profile in adapter.profiles(tokens, self._clock())]
         except (PlatformRefused, PlatformUnreachable) as failed:
             raise errors.AuthInterrupted(platform=name) from failed
         if not profiles:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
-from server import errors
+from server import errors, sizes
 from server.database import Statement, database, param, params
 from server.identity import Caller
 from server.models import IdempotentRequest
@@ -62,7 +62,8 @@ def once(
 
     The request_id is claimed, the work done and the answer kept in one transaction: a copy that arrives
     meanwhile waits for it, and a failure leaves the request_id free. Raises RequestIdReused when the
-    same request_id came with another body, method or owner scope.
+    same request_id came with another body, method or owner scope, AnswerTooLarge for what an earlier
+    version has kept.
     """
     request_id: str = request.request_id  # type: ignore[attr-defined]
     if not request_id:
@@ -74,6 +75,8 @@ def once(
             stored = _FIND.first(**key)
             if stored is None or bytes(stored.body_hash) != body_hash:
                 raise errors.RequestIdReused
+            if len(stored.response) > sizes.CLIENTS_ACCEPT:
+                raise errors.AnswerTooLarge(bytes=str(len(stored.response)))
             return kind.FromString(bytes(stored.response))
         answer = perform()
         _ANSWER.all(**key, response=answer.SerializeToString())
