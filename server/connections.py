@@ -16,6 +16,7 @@ from server.database import Statement, database, param, params
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
+from server.purging import Purge
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)
@@ -83,7 +84,8 @@ _CONSUME = Statement(
     Attempt._make,
 )
 _RELEASE = Statement(AuthSession.update({AuthSession.consume_time: None}).where(_THIS), tuple[Any, ...])
-_PURGE = Statement(AuthSession.delete().where(AuthSession.expire_time < param("before")), tuple[Any, ...])
+# Until a day after they can still say why they fail.
+EXPIRED_ATTEMPTS = Purge(AuthSession.expire_time, timedelta(days=1))
 
 
 class Connections:
@@ -181,10 +183,6 @@ class Connections:
         """Where the browser of this attempt wants to end; empty for an unknown attempt, or if nowhere."""
         attempt = _FIND.first(state_hash=fingerprint(state))
         return attempt.redirect_url if attempt else ""
-
-    def purge(self) -> None:
-        """Forgets attempts that expired a day ago; until then they can still say why they fail."""
-        _PURGE.all(before=self._clock() - timedelta(days=1))
 
     def _platform(self, platform: int) -> OAuth2Platform:
         if platform not in self._platforms:

@@ -11,8 +11,7 @@ from server import errors, sizes
 from server.database import Statement, database, param, params
 from server.identity import Caller
 from server.models import IdempotentRequest
-
-KEPT = timedelta(hours=24)
+from server.purging import Purge
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -50,9 +49,7 @@ _ANSWER = Statement(
     ),
     tuple[Any, ...],
 )
-_PURGE = Statement(
-    IdempotentRequest.delete().where(IdempotentRequest.create_time < param("before")), tuple[Any, ...]
-)
+OLD_REQUESTS = Purge(IdempotentRequest.create_time, timedelta(hours=24))
 
 
 def once(
@@ -81,11 +78,6 @@ def once(
         answer = perform()
         _ANSWER.all(**key, response=answer.SerializeToString())
         return answer
-
-
-def purge(now: datetime) -> None:
-    """Forgets the requests that are older than 24 hours."""
-    _PURGE.all(before=now - KEPT)
 
 
 def _hash(caller: Caller, request: Message) -> bytes:
