@@ -12,12 +12,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.connections import Callback, Connections
 from server.database import Database
-from server.identity import Caller
 from server.platforms import load
-from server.vault import Vault
-from tests.conftest import ENCRYPTION_KEY, Running
+from tests.conftest import Running
 from tests.support import Client, import_request, unique
 from tests.web import serving
 
@@ -31,17 +28,23 @@ LIST, ACCOUNTS = "SocialPostService/ListSocialPosts", "SocialAccountService/List
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-def pages(client: Client, method: str, **fields: Any) -> Iterator[list[str]]:
-    """Every page of a list as ids; each answer is one that clients accept."""
+def pages_of(client: Client, method: str, **fields: Any) -> Iterator[Any]:
+    """Every answer of a walk through a list; each is one that clients accept."""
     token = ""
     for _ in range(300):
         answer = client(method, page_token=token, **fields)
         assert answer.ByteSize() <= CLIENTS_ACCEPT
-        yield [row.id for row in (answer.social_accounts if method == ACCOUNTS else answer.social_posts)]
+        yield answer
         token = answer.next_page_token
         if not token:
             return
     raise AssertionError("a walk that does not end")
+
+
+def pages(client: Client, method: str, **fields: Any) -> Iterator[list[str]]:
+    """Every page as ids."""
+    for answer in pages_of(client, method, **fields):
+        yield [row.id for row in (answer.social_accounts if method == ACCOUNTS else answer.social_posts)]
 
 
 def newest_first(ids: list[str]) -> list[str]:
@@ -227,10 +230,11 @@ def test_a_post_that_was_stored_too_large_says_so_and_can_be_mended(client: Clie
     assert int(failed.metadata["bytes"]) > 5_000_000
     unmended = client.fails(UPDATE, social_post={"id": large, "caption": "y"})
     assert (unmended.code, unmended.fields) == ("INVALID_ARGUMENT", ("social_post",))
-    override = {"social_account_id": "", "caption": "short"}
-    override["social_account_id"] = client.connect().id
-    mended = {"id": large, "social_account_ids": [override["social_account_id"]]}
-    client(UPDATE, social_post={**mended, "account_overrides": [override]})
+    account = client.connect().id
+    override = {"social_account_id": account, "caption": "short"}
+    client(
+        UPDATE, social_post={"id": large, "social_account_ids": [account], "account_overrides": [override]}
+    )
     assert client(GET, social_post_id=large).social_post.account_overrides[0].caption == "short"
     deleted = grown(client, sql, 5_000_000)
     client(DELETE, social_post_id=deleted)
@@ -279,9 +283,10 @@ def test_an_answer_that_was_stored_too_large_says_so_when_it_is_asked_for_again(
 
 
 class Boastful:
-    """A platform whose profiles are as this test wants them, over real HTTP."""
+    """A platform, over real HTTP, whose profiles are as a test wants them."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self.profiles: list[dict[str, Any]] = []
         self.scope = "read"
 
@@ -290,56 +295,70 @@ class Boastful:
             return JSONResponse({"access_token": "token", "token_type": "bearer", "scope": self.scope})
         return JSONResponse({"data": self.profiles})
 
+    def attempt(self) -> dict[str, str]:
+        """The fields of a CompleteAuth after an attempt that the person has ended well."""
+        started = self.client("SocialAccountService/CreateAuthUrl", platform="PLATFORM_SANDBOX")
+        return {"callback_url": f"https://app.example/back?code=c&state={started.state}"}
+
 
 @pytest.fixture
-def boastful(running: Running) -> Iterator[tuple[Boastful, Connections]]:
-    platform = Boastful()
-    app = Starlette(routes=[Route("/{path:path}", platform.answer, methods=["GET", "POST"])])
-    with serving(app) as url:
-        yield (
-            platform,
-            Connections(
-                running.app.accounts,
-                {1: load(url)["sandbox"]},
-                Vault(ENCRYPTION_KEY),
-                running.clock,
-                callback_url=url,
-                allow_loopback=True,
-            ),
-        )
+def boastful(running: Running, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Boastful]:
+    platform = Boastful(client)
+    routes = [Route("/{path:path}", platform.answer, methods=["GET", "POST"])]
+    with serving(Starlette(routes=routes)) as url:
+        monkeypatch.setattr(running.app.connections, "_platforms", {1: load(url)["sandbox"]})
+        yield platform
 
 
-def connect(connections: Connections, client: Client) -> Any:
-    """An attempt that the person ended well."""
-    caller = Caller(client.project_id, "key_test")
-    options: dict[str, Any] = {"redirect_url": "", "permissions": (), "options": {}}
-    started = connections.start(caller, 1, "alice", social_account_id=None, **options)
-    return connections.finish(Callback(started.state, "code", ""))
+COMPLETE = "SocialAccountService/CompleteAuth"
 
 
 def test_what_a_platform_says_at_length_is_cut_to_what_an_import_may_say(
-    client: Client, boastful: tuple[Boastful, Connections]
+    client: Client, boastful: Boastful
 ) -> None:
-    platform, connections = boastful
     # Such that no index could hold it either.
-    name = "".join(random.Random(1).choices(string.printable[:94], k=20_000))
-    platform.scope = " ".join([*(f"scope{number}" for number in range(80)), "x" * 300])
+    name = "".join(random.Random(1).choices(string.ascii_letters + string.punctuation, k=20_000))
+    boastful.scope = " ".join(["x" * 300, *(f"scope{number}" for number in range(80))])
     profile = {"id": "1", "username": name, "name": WIDE * 3_000_000, "picture": "https://a/" + "x" * 5000}
-    platform.profiles = [profile]
-    [account] = connect(connections, client).connected
+    boastful.profiles = [profile]
+    [account] = client(COMPLETE, **boastful.attempt()).connected_accounts
     assert account.username == name[:255]
     assert account.display_name == WIDE * 255
     assert account.profile_photo_url == ""
-    assert account.scopes == [f"scope{number}" for number in range(50)]
-    shown = client("SocialAccountService/GetSocialAccount", social_account_id=account.id)
-    assert shown.ByteSize() < 10_000
+    assert list(account.scopes) == [f"scope{number}" for number in range(50)]
+    assert list(client(ACCOUNTS).social_accounts) == [account]
 
 
 def test_an_id_that_is_too_long_is_not_cut_since_it_could_be_another_profiles(
-    client: Client, boastful: tuple[Boastful, Connections]
+    client: Client, boastful: Boastful
 ) -> None:
-    platform, connections = boastful
-    platform.profiles = [{"id": "1" * 256, "username": "mia"}]
-    with pytest.raises(Exception, match="failed after it had accepted the code"):
-        connect(connections, client)
+    boastful.profiles = [{"id": "1" * 256, "username": "mia"}]
+    assert client.fails(COMPLETE, **boastful.attempt()).what == ("ABORTED", "AUTH_INTERRUPTED")
     assert not client(ACCOUNTS).social_accounts
+
+
+def test_a_login_with_more_accounts_than_an_answer_holds_connects_them_all(
+    client: Client, boastful: Boastful
+) -> None:
+    metadata = dict(largest_import().metadata)
+    boastful.profiles = [{"id": unique("page"), "username": "mia"} for _ in range(20)]
+    first = client(COMPLETE, **boastful.attempt()).connected_accounts
+    assert len(first) == 20
+    for account in first:
+        changes = {"id": account.id, "metadata": metadata}
+        client("SocialAccountService/UpdateSocialAccount", social_account=changes)
+    again = client(COMPLETE, **boastful.attempt())
+    assert 0 < len(again.connected_accounts) < 20
+    assert again.ByteSize() <= CLIENTS_ACCEPT
+    assert {row.etag for page in pages_of(client, ACCOUNTS) for row in page.social_accounts} == {"3"}
+
+
+def test_a_profile_that_is_refused_is_no_larger_than_one_that_is_not(
+    client: Client, boastful: Boastful
+) -> None:
+    theirs, free = unique("page"), unique("page")
+    client.connect(theirs, "alice")
+    boastful.profiles = [{"id": id_, "username": WIDE * 20_000} for id_ in (theirs, free)]
+    answer = client(COMPLETE, **boastful.attempt())
+    assert [row.platform_user_id for row in answer.rejected_accounts] == [theirs]
+    assert answer.rejected_accounts[0].username == answer.connected_accounts[0].username == WIDE * 255
