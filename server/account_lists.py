@@ -59,6 +59,7 @@ def list_page(
 
     def begin(after: str | None) -> tuple[Listed[AccountRow], dict[str, Any]]:
         shape, values = listing.shape(filters, after)
-        return list_statement(shape), {**values, "project": caller.project_id}
+        values["project"] = caller.project_id
+        return list_statement(shape), values
 
     return listing.read(begin, after, size)

@@ -61,15 +61,15 @@ class Found(NamedTuple, Generic[Row]):
 class Listed(Generic[Row]):
     """The two statements of one shape of list; `row` makes a row of the values that both give.
 
-    `rows` selects `stored`, the values as JSON, and `id`. `small` gives the values, None for those of a row
-    that is not small. `measured` gives with them the bytes of the rows up to there, and instead of them only
+    `rows` selects `stored`, the values as JSON, and `id`. `small` gives the values, or None for a row that
+    is not small. `measured` gives with them the bytes of the rows up to there, and instead of them only
     the id when that is more than the parameter `room`, or the row too large for any page.
     """
 
     def __init__(self, rows: peewee.Select, row: Callable[[list[Any]], Row]) -> None:
         self.row = row
         page = [rows.alias("page")]
-        self.small: Statement[list[Any] | None] = Statement(peewee.Select(page, [_SMALL]), itemgetter(0))
+        self.small: Statement[list[Any]] = Statement(peewee.Select(page, [_SMALL]), itemgetter(0))
         summed = peewee.Select(page, [SQL("page.stored"), SQL("page.id"), _TOTAL]).alias("summed")
         self.measured: Statement[tuple[list[Any], int]] = Statement(
             peewee.Select(
@@ -79,24 +79,22 @@ class Listed(Generic[Row]):
         )
 
 
-def read(
-    begin: Callable[[str | None], tuple[Listed[Row], dict[str, Any]]], after: str | None, size: int
-) -> Found[Row]:
-    """A page: at most `size` rows, fewer when an answer has no room for more.
+# The statements and parameters of a list from a row on, or with None from the newest.
+Begin = Callable[[str | None], tuple[Listed[Row], dict[str, Any]]]
 
-    `begin` gives the statements and parameters of the list from a row on, or with None from the newest.
-    """
+
+def read(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
+    """A page: at most `size` rows, fewer when an answer has no room for more."""
     if size <= SMALL_PAGE:
         listed, values = begin(after)
-        found = listed.small.all(**values, limit=size + 1)
+        values["limit"] = size + 1
+        found = listed.small.all(**values)
         if all(found):
-            return Found([listed.row(stored) for stored in found[:size] if stored], len(found) > size)
+            return Found([listed.row(stored) for stored in found[:size]], len(found) > size)
     return _read_in_parts(begin, after, size)
 
 
-def _read_in_parts(
-    begin: Callable[[str | None], tuple[Listed[Row], dict[str, Any]]], after: str | None, size: int
-) -> Found[Row]:
+def _read_in_parts(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
     rows: list[Row] = []
     room = PAGE_BYTES
     while True:

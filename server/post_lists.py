@@ -105,7 +105,8 @@ def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, siz
 
     def begin(after: str | None) -> tuple[Listed[PostRow], dict[str, Any]]:
         shape, values = listing.shape(filters, after, merged={"social_account_ids"})
+        values["project"] = caller.project_id
         due = values.get("states") == pb.SOCIAL_POST_STATE_SCHEDULED and "scheduled_before" in values
-        return list_statement(shape, due=due), {**values, "project": caller.project_id}
+        return list_statement(shape, due=due), values
 
     return listing.read(begin, after, size)

@@ -178,10 +178,11 @@ _DELETE = Statement(SocialPost.delete().where(_THIS), tuple[Any, ...])
 def get(caller: Caller, post_id: str) -> PostRow:
     """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
     post = _read(caller, post_id)
-    parts = ((target.caption, target.media) for target in post.targets)
-    size = sizes.text_bytes([(post.caption, post.media), *parts])
-    if size > sizes.READABLE_POST_BYTES:
-        raise errors.AnswerTooLarge(bytes=str(size))
+    overrides = [(target.caption, target.media) for target in post.targets if target.caption or target.media]
+    if overrides:
+        size = sizes.text_bytes([(post.caption, post.media), *overrides])
+        if size > sizes.READABLE_POST_BYTES:
+            raise errors.AnswerTooLarge(bytes=str(size))
     return post
 
 
@@ -282,6 +283,12 @@ def _check(content: Content) -> None:
         raise errors.invalid("social_post.account_overrides", "may only name accounts of social_account_ids")
     if any(caption == "" and not (media or content.media) for caption, media in content.overrides.values()):
         raise errors.invalid("social_post.account_overrides", "must leave each account a caption or media")
+    if content.overrides:
+        _check_size(content)
+
+
+def _check_size(content: Content) -> None:
+    """Without overrides no post is too large: the limits of its fields see to that."""
     size = sizes.text_bytes([(content.caption, content.media), *content.overrides.values()])
     if size > sizes.POST_BYTES:
         raise errors.invalid(
