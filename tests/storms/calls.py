@@ -11,7 +11,6 @@ from multiprocessing import get_context
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
 from tests.servers import Server
 from tests.support import MESSAGES, Client, code_of
@@ -96,11 +95,10 @@ def begin(client: Client, method: str, timeout: float = 60, **fields: Any) -> gr
     descriptor = MESSAGES[method]
     rpc = client.channel.unary_unary(
         f"/{descriptor.containing_service.full_name}/{descriptor.name}",
-        request_serializer=Message.SerializeToString,
         response_deserializer=descriptor.output_type._concrete_class.FromString,
     )
     request = descriptor.input_type._concrete_class(**fields)
-    return rpc.future(request, metadata=client.metadata, timeout=timeout)
+    return rpc.future(request.SerializeToString(), metadata=client.metadata, timeout=timeout)
 
 
 def codes(begun: Sequence[grpc.Future]) -> Counter[str]:
