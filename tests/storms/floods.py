@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from generated.hitchpost.v1.social_account_service_pb2 import GetSocialAccountRequest
+from generated.hitchpost.v1.social_post_service_pb2 import ListSocialPostsRequest
 from tests.storms.http2 import Connection, Metadata, message
 
 GET = "/hitchpost.v1.SocialAccountService/GetSocialAccount"
@@ -30,7 +32,11 @@ def half_sent(address: str, key: str, calls: int, part: bytes, seconds: float = 
         opened = 0
         while opened < calls and time.monotonic() < deadline and len(connections) < MAX_CONNECTIONS:
             number = len(connections)
-            connections.append(connection := _connect(address))
+            try:
+                connections.append(connection := _connect(address))
+            except OSError:
+                # It takes no more of them, which is its right.
+                break
             while connection.room > 0 and opened < calls:
                 for _ in range(min(connection.room, calls - opened)):
                     left[number, connection.open(GET, authorization(key))] = part
@@ -57,11 +63,11 @@ def _send_more(connections: list[Connection], left: dict[tuple[int, int], bytes]
         time.sleep(0.05)
 
 
-def unread(address: str, key: str, calls: int, page_size: int, seconds: float = 15.0) -> Counter[str]:
-    """Asks for large answers on one connection, and reads none of them."""
+def unread(address: str, key: str, calls: int, tag: bytes, seconds: float = 10.0) -> Counter[str]:
+    """Asks for the posts with this tag on one connection, and reads no answer."""
     connection = _connect(address)
     try:
-        request = b"\x08" + page_size.to_bytes(1, "big")
+        request = ListSocialPostsRequest(external_ids=[tag.decode()]).SerializeToString()
         for _ in range(min(calls, connection.room)):
             stream = connection.open(LIST_POSTS, authorization(key))
             connection.send(stream, message(request), end=True)
@@ -76,7 +82,7 @@ def resets(address: str, key: str, calls: int, seconds: float = 60.0) -> Counter
     """Opens calls and resets each at once: every second one after its message, the others before."""
     deadline = time.monotonic() + seconds
     counted: Counter[str] = Counter()
-    request = message(b"\x0a\x03abc")
+    request = message(GetSocialAccountRequest(social_account_id="abc").SerializeToString())
     connection = _connect(address)
     try:
         while counted["reset"] < calls and time.monotonic() < deadline:

@@ -40,7 +40,7 @@ def connections(processes: Sequence[psutil.Process], port: int) -> int:
 
 
 class DrippingServer:
-    """Begins an answer to everybody, and sends a byte of it every 0.6 s for a minute at most."""
+    """Begins an answer to everybody, and sends a byte of it every 0.6 s for three minutes at most."""
 
     EVERY = 0.6
 
@@ -67,7 +67,7 @@ class DrippingServer:
             connection.close()
 
     def _run(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self._stop.wait(self.EVERY) and time.monotonic() < deadline:
             with suppress(BlockingIOError):
                 for _ in range(128):

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.servers import serving
+from tests.servers import Server, serving
 from tests.storms.calls import Calls, begin, clients_of_each_worker, codes, get
 from tests.support import Client
 
@@ -32,29 +32,33 @@ def update(client: Client, account_id: str) -> Any:
     return client("SocialAccountService/UpdateSocialAccount", social_account=account, timeout=15)
 
 
-@pytest.mark.parametrize("waiting", [16, 64])
-def test_a_locked_row_holds_up_nobody_else(
-    waiting: int, run_dir: Path, new_database: Callable[[], str]
-) -> None:
-    url = new_database()
+@pytest.fixture(scope="module")
+def one_worker(run_dir: Path, new_database: Callable[[], str]) -> Iterator[tuple[Server, list[Client]]]:
+    """A server whose calls all go to one worker, and two clients with connections of their own."""
     with (
-        serving(run_dir, url) as server,
-        clients_of_each_worker(server, 1, each=2) as [client, other],
+        serving(run_dir, new_database()) as server,
+        clients_of_each_worker(server, 1, each=2) as clients,
     ):
-        hot, free = client.connect().id, client.connect().id
-        reads, writes = Calls(), Calls()
-        with locked(url, hot):
-            account = {"id": hot, "metadata": {"hot": "yes"}}
-            method = "SocialAccountService/UpdateSocialAccount"
-            begun = [begin(client, method, social_account=account) for _ in range(waiting)]
-            deadline = time.monotonic() + SECONDS
-            while time.monotonic() < deadline:
-                reads.time(lambda: get(other, free))
-                writes.time(lambda: update(other, free))
-            early = sum(call.done() for call in begun)
-        released = time.monotonic()
-        ended = codes(begun)
-        seconds = time.monotonic() - released
+        yield server, clients
+
+
+@pytest.mark.parametrize("waiting", [16, 64])
+def test_a_locked_row_holds_up_nobody_else(waiting: int, one_worker: tuple[Server, list[Client]]) -> None:
+    server, [client, other] = one_worker
+    hot, free = client.connect().id, client.connect().id
+    reads, writes = Calls(), Calls()
+    with locked(server.settings["database_url"], hot):
+        account = {"id": hot, "metadata": {"hot": "yes"}}
+        method = "SocialAccountService/UpdateSocialAccount"
+        begun = [begin(client, method, social_account=account) for _ in range(waiting)]
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            reads.time(lambda: get(other, free))
+            writes.time(lambda: update(other, free))
+        early = sum(call.done() for call in begun)
+    released = time.monotonic()
+    ended = codes(begun)
+    seconds = time.monotonic() - released
     figures = (
         f"{waiting} updates of a row that is locked for {SECONDS:.0f} s: gets of others {reads}; updates "
         f"of others {writes}; {early} of the waiting ones ended before, all {seconds:.1f} s after the "

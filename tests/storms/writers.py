@@ -3,30 +3,34 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
-from tests.servers import Server, rows
+from tests.servers import Server, local_channel, rows
 from tests.support import Client, unique
 
+THREADS = 8
 # How often a request is repeated, and how long a writer waits before it does.
-ATTEMPTS = 300
+ATTEMPTS = 600
 PAUSE_SECONDS = 0.1
+# Else a channel would wait longer and longer while nobody listens, and miss the calm.
+RECONNECT = [(f"grpc.{which}_reconnect_backoff_ms", 200) for which in ("initial", "min", "max")]
 
 
 @dataclass
 class Writers:
-    """Threads that create posts, each with a client of its own; the caption is the request_id.
+    """Threads that create posts, each on a channel of its own; the caption is the request_id.
 
     `codes` counts every attempt, `acknowledged` has the post's id by caption, `given_up` those that never
     succeeded.
     """
 
-    clients: Sequence[Client]
+    server: Server
+    client: Client
     account_id: str
     codes: Counter[str] = field(default_factory=Counter)
     acknowledged: dict[str, str] = field(default_factory=dict)
@@ -36,7 +40,7 @@ class Writers:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """They write inside the block; each brings its last request to an end."""
-        threads = [threading.Thread(target=self._run, args=(client,)) for client in self.clients]
+        threads = [threading.Thread(target=self._run) for _ in range(THREADS)]
         for thread in threads:
             thread.start()
         try:
@@ -46,11 +50,13 @@ class Writers:
             for thread in threads:
                 thread.join(90)
 
-    def _run(self, client: Client) -> None:
-        for _ in range(1_000_000):
-            if self.stop.is_set():
-                return
-            self._write(client, unique("written"))
+    def _run(self) -> None:
+        with closing(local_channel(self.server.address, options=RECONNECT)) as channel:
+            client = Client(channel, self.client.key)
+            for _ in range(1_000_000):
+                if self.stop.is_set():
+                    return
+                self._write(client, unique("written"))
 
     def _write(self, client: Client, name: str) -> None:
         for _ in range(ATTEMPTS):
@@ -69,10 +75,10 @@ class Writers:
         post = {"caption": name, "social_account_ids": [self.account_id]}
         return client("SocialPostService/CreateSocialPost", social_post=post, request_id=name, timeout=20)
 
-    def stored(self, server: Server) -> "Stored":
+    def stored(self) -> "Stored":
         """Compares what was acknowledged with what the database has."""
         select = "SELECT caption, id FROM social_post WHERE project_id = %s"
-        found = rows(server.settings["database_url"], select, self.clients[0].project_id)
+        found = rows(self.server.settings["database_url"], select, self.client.project_id)
         times = Counter(caption for caption, _ in found)
         ids = set(found)
         lost = [name for name, id_ in self.acknowledged.items() if (name, id_) not in ids]
