@@ -37,6 +37,8 @@ def test_killed_workers_lose_and_double_nothing(run_dir: Path, new_database: Cal
                 # Busy machines start a worker slowly: without this there might never be one that serves.
                 eventually("writes go on", lambda before=before: len(writers.acknowledged) > before + 5)
                 _kill_one(server, choose, killed)
+            # A server that is told to stop would rightly say that one of its processes had been killed.
+            eventually("all workers run", lambda: len(_alive(server, killed)) == WORKERS)
         stored = writers.stored()
     figures = f"{len(killed)} kills of workers (seed {seed}): {stored}"
     print(f"\n{figures}")
@@ -46,12 +48,16 @@ def test_killed_workers_lose_and_double_nothing(run_dir: Path, new_database: Cal
 
 
 def _kill_one(server: Server, choose: random.Random, killed: set[int]) -> None:
-    running = [worker for worker in memory.workers(server) if worker.pid not in killed]
+    running = _alive(server, killed)
     if running:
         worker = choose.choice(running)
         with suppress(psutil.NoSuchProcess):
             worker.kill()
             killed.add(worker.pid)
+
+
+def _alive(server: Server, killed: set[int]) -> list[psutil.Process]:
+    return [worker for worker in memory.workers(server) if worker.pid not in killed]
 
 
 def test_a_worker_that_drains_under_load_loses_and_doubles_nothing(
