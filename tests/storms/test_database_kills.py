@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,12 @@ def test_restarts_and_kills_of_postgresql_lose_and_double_nothing(run_dir: Path,
                     lambda before=acknowledged: len(writers.acknowledged) > before + 20,
                 )
         stored = writers.stored()
+        accidents = Counter(
+            line["exc_info"].strip().splitlines()[-1] for line in server.logged(message="unexpected error")
+        )
     figures = f"{happened} restarts and kills of PostgreSQL under load: {stored}"
+    if accidents:
+        figures += f"; in the log: {dict(accidents)}"
     print(f"\n{figures}")
     assert stored.is_right, figures
     assert stored.acknowledged > 1000, figures
