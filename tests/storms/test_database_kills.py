@@ -82,7 +82,9 @@ def test_restarts_and_kills_of_postgresql_lose_and_double_nothing(run_dir: Path,
                 )
         stored = writers.stored()
         accidents = Counter(
-            line["exc_info"].strip().splitlines()[-1] for line in server.logged(message="unexpected error")
+            # The exception's message may have further lines, indented.
+            [text for text in line["exc_info"].splitlines() if text[:1].strip()][-1]
+            for line in server.logged(message="unexpected error")
         )
     figures = f"{happened} restarts and kills of PostgreSQL under load: {stored}"
     if accidents:
