@@ -111,7 +111,7 @@ def test_a_wrong_key_is_not_a_transaction_each_time(
     # A good client's get is one.
     cost = transactions.since_last() - without.codes.total() - beside.codes.total()
     seconds = time.monotonic() - began
-    allowed = (keys.allowed + BACKGROUND) * seconds
+    allowed = keys.allowed * SECONDS + BACKGROUND * seconds
     figures = (
         f"{keys.name}: {refused.total():,} refused calls in {SECONDS:.0f} s cost {cost:,} transactions (at "
         f"most {allowed:.0f} allowed); ended {dict(refused)}; gets of a good client {beside}, without them "
