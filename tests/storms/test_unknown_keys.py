@@ -12,7 +12,6 @@ import grpc
 import pytest
 
 from generated.hitchpost.v1.social_account_service_pb2 import GetSocialAccountRequest
-from server.projects import KEY_PREFIX
 from tests.servers import Server, eventually, printed, rows, serving
 from tests.storms import floods
 from tests.storms.calls import Calls, clients_of_each_worker, codes, elsewhere, get, gets
@@ -21,6 +20,7 @@ from tests.support import Client, code_of
 WORKERS = 2
 SECONDS = 6.0
 AT_ONCE = 64
+KEY_PREFIX = "hp_"
 # A second: health asks in every process, and the command that makes a key has some, too.
 BACKGROUND = 10.0
 # An idle session of PostgreSQL tells its figures after 10 s.
