@@ -33,8 +33,8 @@ def random_key() -> str:
 
 
 def malformed_key() -> str:
-    """A key that can't be one: too short, too long, of other characters, or without its prefix."""
-    other = [random_key()[:-4], random_key() + "abcd", KEY_PREFIX + "!" * 43, secrets.token_urlsafe(34)]
+    """A key that can't be one: too short, with a wrong checksum, of other characters, or without its prefix."""
+    other = [random_key()[:-4], random_key() + "00000000", KEY_PREFIX + "!" * 43, secrets.token_urlsafe(34)]
     return secrets.choice(other)
 
 
