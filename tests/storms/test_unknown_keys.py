@@ -33,7 +33,7 @@ def random_key() -> str:
 
 
 def malformed_key() -> str:
-    """A key that can't be one: too short, with a wrong checksum, of other characters, or without its prefix."""
+    """A key that can't be one: too short, a wrong checksum, other characters, or no prefix."""
     other = [random_key()[:-4], random_key() + "00000000", KEY_PREFIX + "!" * 43, secrets.token_urlsafe(34)]
     return secrets.choice(other)
 
