@@ -12,7 +12,6 @@ import grpc
 import pytest
 
 from generated.hitchpost.v1.social_account_service_pb2 import GetSocialAccountRequest
-from server.projects import KEY_PREFIX
 from tests.servers import Server, eventually, printed, rows, serving
 from tests.storms import floods
 from tests.storms.calls import Calls, clients_of_each_worker, codes, elsewhere, get, gets
@@ -21,6 +20,7 @@ from tests.support import Client, code_of
 WORKERS = 2
 SECONDS = 6.0
 AT_ONCE = 64
+KEY_PREFIX = "hp_"
 # A second: health asks in every process, and the command that makes a key has some, too.
 BACKGROUND = 10.0
 # An idle session of PostgreSQL tells its figures after 10 s.
@@ -33,8 +33,8 @@ def random_key() -> str:
 
 
 def malformed_key() -> str:
-    """A key that can't be one: too short, too long, of other characters, or without its prefix."""
-    other = [random_key()[:-4], random_key() + "abcd", KEY_PREFIX + "!" * 43, secrets.token_urlsafe(34)]
+    """A key that can't be one: too short, a wrong checksum, other characters, or no prefix."""
+    other = [random_key()[:-4], random_key() + "00000000", KEY_PREFIX + "!" * 43, secrets.token_urlsafe(34)]
     return secrets.choice(other)
 
 
