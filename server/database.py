@@ -204,6 +204,9 @@ def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
             return CONSTRAINT_ERRORS[error.diag.constraint_name]()
         case psycopg2.OperationalError() | psycopg2.InterfaceError() | pg.ReadOnlySqlTransaction():
             return unreachable.explained(error)
+        # What libpq itself has to say, such as of a connection that the server closed: it has no SQLSTATE.
+        case psycopg2.DatabaseError() if type(error) is psycopg2.DatabaseError:
+            return unreachable.explained(error)
     return None
 
 
