@@ -133,9 +133,18 @@ def projects_list() -> None:
 @click.argument("project")
 @click.argument("url")
 def projects_add_redirect_url(project: str, url: str) -> None:
-    """Allow a redirect_url of connection attempts, exactly as given."""
+    """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
+    settings = _with_database(_settings())
+    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+
+
+@projects_group.command(name="remove-redirect-url")
+@click.argument("project")
+@click.argument("url")
+def projects_remove_redirect_url(project: str, url: str) -> None:
+    """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url)
+    projects.remove_redirect_url(projects.find(project), url)
 
 
 @cli.group(name="keys")
@@ -236,7 +245,7 @@ def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for gRPC."""
+    """What the children need to know beyond what the environment said, which goes first for libraries."""
     resolved = {
         "HITCHPOST_DATABASE_URL": settings.database_url,
         "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
@@ -244,6 +253,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
     return {
         **supervisor.GRPC_ENVIRONMENT,
+        **supervisor.MALLOC_ENVIRONMENT,
         **os.environ,
         **secrets,
         "HITCHPOST_DEV_MODE": str(settings.dev_mode),

@@ -9,6 +9,7 @@ import peewee
 from server import api_keys
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
+from server.redirect_urls import redirect_url
 from server.statements import Statement, any_of, param, params
 from server.vault import fingerprint
 
@@ -47,6 +48,12 @@ _ADD_REDIRECT = Statement(
     Project.update(
         {Project.redirect_urls: peewee.fn.array_append(Project.redirect_urls, param("url"))}
     ).where((Project.id == param("id")) & ~(param("url") == peewee.fn.ANY(Project.redirect_urls))),
+    tuple[Any, ...],
+)
+_REMOVE_REDIRECT = Statement(
+    Project.update({Project.redirect_urls: peewee.fn.array_remove(Project.redirect_urls, param("url"))})
+    .where((Project.id == param("id")) & (param("url") == peewee.fn.ANY(Project.redirect_urls)))
+    .returning(Project.id),
     tuple[Any, ...],
 )
 _CREATE_KEY = Statement(
@@ -98,11 +105,22 @@ def find(name_or_id: str) -> ProjectRow:
     return project
 
 
-def add_redirect_url(project: ProjectRow, url: str) -> None:
-    """Allows `url`, exactly as it is, as a redirect_url of connection attempts."""
-    if not url.startswith(("http://", "https://")) or len(url) > 2048 or not url.isprintable():
-        raise CommandError("A redirect URL begins with http:// or https:// and has at most 2,048 characters.")
+def add_redirect_url(project: ProjectRow, url: str, *, allow_http: bool = False) -> None:
+    """Allows `url`, exactly as it is, as a redirect_url of connection attempts.
+
+    Raises CommandError for an address that a browser may read otherwise, or that is not encrypted.
+    """
+    if description := redirect_url(url):
+        raise CommandError(f"A redirect URL {description}.")
+    if not (allow_http or url.startswith("https://")):
+        raise CommandError("A redirect URL begins with https://; http:// is for dev mode.")
     _ADD_REDIRECT.all(id=project.id, url=url)
+
+
+def remove_redirect_url(project: ProjectRow, url: str) -> None:
+    """Takes `url` from the allow-list. Raises CommandError when it is not there."""
+    if not _REMOVE_REDIRECT.all(id=project.id, url=url):
+        raise CommandError(f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is.")
 
 
 def redirect_urls(caller: Caller) -> list[str]:

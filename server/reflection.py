@@ -26,6 +26,7 @@ def _v1() -> FileDescriptor:
     return DescriptorPool().AddSerializedFile(file.SerializeToString())
 
 
+MAX_REQUEST_BYTES = 65_536
 VERSIONS = (_v1(), pb.DESCRIPTOR)
 
 
@@ -71,7 +72,11 @@ class Reflection:
                     yield Stream(path, many=True, hear=self._hear, refuse=refuse)
 
     def _hear(self, request: bytes, client: Listener) -> None:
-        client.send(self.answer(request))
+        # An answer repeats its request, and has to fit.
+        if len(request) > MAX_REQUEST_BYTES:
+            client.end(grpc.StatusCode.INVALID_ARGUMENT, f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        else:
+            client.send(self.answer(request))
 
     def _answer(self, asked: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
         match asked.WhichOneof("message_request"):

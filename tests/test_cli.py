@@ -71,7 +71,7 @@ def test_what_projects_refuse(settings: dict[str, str], project: str) -> None:
     assert "1 to 255 characters" in refused("projects", "create", " ", **settings)
     url = "https://example.com"
     assert "no project 'nobody'" in refused("projects", "add-redirect-url", "nobody", url, **settings)
-    assert "begins with http" in refused("projects", "add-redirect-url", project, "ftp://x", **settings)
+    assert "must be http:" in refused("projects", "add-redirect-url", project, "ftp://x", **settings)
     assert listed("projects", "list", **settings) == before
 
 
