@@ -96,7 +96,9 @@ def test_the_demo_ends_with_the_hijack_refused(server: Server) -> None:
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     table = README.partition("### Settings")[2].partition("\n## ")[0]
     for name, setting in Settings.model_fields.items():
-        rows = [row for row in table.splitlines() if f"`HITCHPOST_{name.upper()}`" in row]
+        rows = [
+            row for row in table.splitlines() if row.startswith("| ") and f"`HITCHPOST_{name.upper()}`" in row
+        ]
         assert len(rows) == 1, name
         default = setting.get_default(call_default_factory=False)
         if isinstance(default, int | str):
