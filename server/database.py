@@ -4,7 +4,6 @@ Calls run statements (`server/statements.py`) on their thread's connection. `tra
 outside of one each commits by itself.
 """
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,8 +20,6 @@ from server.watchdog import CUT_SECONDS, Watchdog
 
 if TYPE_CHECKING:
     from server.statements import Statement
-
-log = logging.getLogger(__name__)
 
 # What a violated constraint means to the caller, by the constraint's name.
 CONSTRAINT_ERRORS: dict[str, type[errors.HitchpostError]] = {
@@ -117,9 +114,6 @@ class Database:
         try:
             [(read_only,)] = self.fetch("SHOW transaction_read_only")
         except errors.HitchpostError:
-            return False
-        except psycopg2.Error:
-            log.exception("unexpected error while looking after the database")
             return False
         if read_only == "on":
             self._generation += 1

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from server.database import Database
-from server.heartbeat import Heartbeat
+from server.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -79,21 +79,21 @@ class Health:
 
     def __init__(self, database: Database, services: Sequence[str]) -> None:
         self.servicer = _Servicer()
-        self._heartbeat = Heartbeat(database)
+        self._liveness = Liveness(database)
         self._services = (OVERALL, *services)
         self._serving: bool | None = None
         self._stopped = Event()
 
     def start(self) -> None:
         """Sets the first status before it returns."""
-        self._heartbeat.start()
+        self._liveness.start()
         self._tell()
         Thread(target=self._watch, name="health-watch", daemon=True).start()
 
     def stop(self) -> None:
         """NOT_SERVING, and from now on for good."""
         self._stopped.set()
-        self._heartbeat.stop()
+        self._liveness.stop()
         self.servicer.stop()
 
     def _watch(self) -> None:
@@ -101,7 +101,7 @@ class Health:
             self._tell()
 
     def _tell(self) -> None:
-        serving = self._heartbeat.alive()
+        serving = self._liveness.serving()
         if serving == self._serving:
             return
         self._serving = serving

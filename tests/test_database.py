@@ -14,7 +14,7 @@ import pytest
 
 from server.database import Database
 from server.errors import DatabaseUnavailable, StatementTimeout
-from server.heartbeat import Heartbeat
+from server.liveness import Liveness
 from server.models import SocialAccount
 from server.statements import Statement
 from tests.postgres import Node
@@ -56,10 +56,10 @@ def threads() -> Iterator[ThreadPoolExecutor]:
     executor.shutdown(wait=False)
 
 
-def connected(url: str, seconds: float = STATEMENT_SECONDS) -> Database:
-    """A database with this statement timeout."""
+def connected(url: str) -> Database:
+    """A database with a short statement timeout."""
     database = Database()
-    database.configure(url, timedelta(seconds=seconds))
+    database.configure(url, timedelta(seconds=STATEMENT_SECONDS))
     return database
 
 
@@ -117,20 +117,22 @@ def test_a_frozen_server_holds_no_thread(
     [future.result(PATIENCE) for future in [threads.submit(call, database) for _ in range(3)]]
 
 
-def test_a_check_that_hangs_counts_as_no_and_holds_one_thread(node: Node) -> None:
-    # So patient that nothing but the heartbeat itself can notice.
-    heartbeat = Heartbeat(connected(node.url, seconds=60))
-    heartbeat.start()
+def test_a_check_that_does_not_come_back_counts_as_no_and_holds_one_thread(node: Node) -> None:
+    liveness = Liveness(connected(node.url))
+    liveness.start()
     try:
-        assert heartbeat.alive()
+        assert liveness.serving()
         before = threading.active_count()
         node.freeze()
-        eventually("its answer is late", lambda: not heartbeat.alive())
-        assert threading.active_count() <= before
+        eventually("it is late", lambda: not liveness.serving())
+        # As long as a statement is waited for, and connecting.
+        eventually("another check has failed", lambda: liveness._alive is False)
+        assert not liveness.serving()
+        assert threading.active_count() <= before + 1, "beside the cancellation, no thread more"
         node.thaw()
-        eventually("it serves again", heartbeat.alive)
+        eventually("it serves again", liveness.serving)
     finally:
-        heartbeat.stop()
+        liveness.stop()
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")

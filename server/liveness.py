@@ -1,0 +1,54 @@
+"""Whether the database can be written to, asked once a second, and known even while the answer is missing."""
+
+import logging
+import time
+from threading import Event, Thread
+
+from server.database import Database
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+# A check that takes longer counts as a no, whatever it may say later.
+ANSWER_SECONDS = 3.0
+
+
+class Liveness:
+    """A thread that asks, one question at a time: a database that hangs holds no second one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._alive = False
+        self._asked_at: float | None = None
+        self._answered = Event()
+        self._stopped = Event()
+
+    def start(self) -> None:
+        """Returns with the first answer, or when it is late."""
+        Thread(target=self._run, name="liveness", daemon=True).start()
+        self._answered.wait(ANSWER_SECONDS)
+
+    def stop(self) -> None:
+        """Asks no more."""
+        self._stopped.set()
+
+    def serving(self) -> bool:
+        """What the last check found; no while one is late. Never waits."""
+        asked_at = self._asked_at
+        return self._alive and (asked_at is None or time.monotonic() - asked_at < ANSWER_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._asked_at = time.monotonic()
+            self._alive = self._ask()
+            self._asked_at = None
+            self._answered.set()
+            self._stopped.wait(CHECK_SECONDS)
+        self._database.close()
+
+    def _ask(self) -> bool:
+        try:
+            return self._database.alive()
+        except Exception:
+            log.exception("unexpected error while looking after the database")
+            return False
