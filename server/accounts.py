@@ -6,6 +6,7 @@ reaches an account through `_owned`, which knows the project and the owner scope
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -316,29 +317,37 @@ class Accounts:
             )
             return self._write(caller, account_id, external_id=to_id, metadata=jsonb(account.metadata))
 
-    def disconnect(self, caller: Caller, account_id: str, etag: str) -> AccountRow:
-        """Erases the tokens and keeps record and owner. Raises EtagMismatch, and as get."""
+    def disconnect(
+        self, caller: Caller, account_id: str, etag: str, deadline: float = math.inf
+    ) -> AccountRow:
+        """Erases the tokens and keeps record and owner. Raises EtagMismatch, and as get.
+
+        The platform, which is told, is not waited for past the caller's deadline.
+        """
         with database.transaction():
             account = _locked(caller, account_id, etag)
             if account.state == pb.SOCIAL_ACCOUNT_STATE_DISCONNECTED:
                 return account
             erased = _ERASE_TOKENS.first(id=account_id)
             disconnected = _DISCONNECT.all(id=account_id, project=caller.project_id, now=self._clock())[0]
-        self._revoke(account, erased)
+        self._revoke(account, erased, deadline)
         return disconnected
 
-    def delete(self, caller: Caller, account_id: str, etag: str) -> None:
-        """Erases the account and its tokens. Raises SocialAccountHasPosts, EtagMismatch, and as get."""
+    def delete(self, caller: Caller, account_id: str, etag: str, deadline: float = math.inf) -> None:
+        """Erases the account and its tokens, as disconnect does.
+
+        Raises SocialAccountHasPosts, EtagMismatch, and as get.
+        """
         with database.transaction():
             account = _locked(caller, account_id, etag)
             erased = _ERASE_TOKENS.first(id=account_id)
             _DELETE.all(id=account_id, project=caller.project_id)
-        self._revoke(account, erased)
+        self._revoke(account, erased, deadline)
 
     def _write(self, caller: Caller, account_id: str, **columns: Any) -> AccountRow:
         return _UPDATE.all(id=account_id, project=caller.project_id, now=self._clock(), **columns)[0]
 
-    def _revoke(self, account: AccountRow, erased: StoredTokens | None) -> None:
+    def _revoke(self, account: AccountRow, erased: StoredTokens | None, deadline: float) -> None:
         """Asks the platform to end the tokens, which are gone here whatever it answers."""
         platform = self._platforms.get(account.platform)
         if platform is None or erased is None:
@@ -350,7 +359,7 @@ class Accounts:
             scopes=(),
         )
         try:
-            platform.revoke(tokens)
+            platform.revoke(tokens, platform.deadline(deadline))
         except (PlatformRefused, PlatformUnreachable) as error:
             log.warning("tokens not revoked at the platform", extra={"id": account.id, "cause": str(error)})
 

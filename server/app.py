@@ -2,37 +2,39 @@
 
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Thread
 
 import grpc
-import uvicorn
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2
 from starlette.applications import Starlette
 
-from generated.hitchpost.v1 import platform_pb2
+from generated.hitchpost.v1 import error_reason_pb2, platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import errors, idempotency, platforms
 from server.accounts import Accounts
+from server.call_loop import CallLoop
 from server.config import SettingMissing, Settings
 from server.connections import Connections
 from server.database import Database, database
 from server.health import Health
+from server.heartbeat import Heartbeat
 from server.identity import Clock, utc_now
-from server.interceptors import METHODS, compose, refusal
+from server.interceptors import METHODS, UnknownMethods, compose
+from server.key_ring import KeyRing
+from server.lanes import Lane
 from server.platforms import OAuth2Platform
 from server.posts import Posts
-from server.projects import KeyRing
+from server.reflection import Reflection
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
-from server.unary_server import UnaryServer
 from server.vault import Vault
 from server.web import app as web_app
-from server.web import sandbox, sandbox_grants
+from server.web import listener, sandbox, sandbox_grants
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +44,11 @@ SERVICES = [
     for service in file.services_by_name.values()
 ]
 PURGE_SECONDS = 60.0
-# Calls that are open at once: on each connection, and of health and reflection on each worker.
+# Calls that are open at once on a connection, and of methods that there are not on a worker.
 # A call costs memory as soon as it is open, before its request and its key are there.
-MAX_OPEN_CALLS = 1000
+MAX_OPEN_CALLS = 500
+# So many times its threads may wait for a platform: it takes ten seconds to say that one does not answer.
+PLATFORM_WAITING = 8
 
 
 @dataclass(frozen=True)
@@ -99,36 +103,47 @@ class GrpcProcess:
         self._drain_timeout = settings.drain_timeout
         self._health = Health(app.database, SERVICES)
         server = grpc.server(
-            # Reflection's: a stream keeps a thread for as long as its client likes.
-            ThreadPoolExecutor(2, thread_name_prefix="reflection"),
+            # Its own methods are those that there are not.
+            ThreadPoolExecutor(1, thread_name_prefix="unknown"),
             options=_server_options(settings),
             maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        reflection.enable_server_reflection(
-            [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
-            server,
-        )
+        server.add_generic_rpc_handlers((UnknownMethods(),))
         self.port = _bind(server, settings)
-        self._server = UnaryServer(server, settings.threads, settings.max_waiting_calls)
+        self._keys = KeyRing()
+        self._server = CallLoop(server, _lanes(settings), settings.max_message_bytes)
         servicers = {
             accounts_pb.DESCRIPTOR: SocialAccountServicer(app.accounts, app.connections, app.clock),
             posts_pb.DESCRIPTOR: SocialPostServicer(app.posts, app.clock),
         }
-        keys = KeyRing()
-        for path, method in METHODS.items():
+        for method in METHODS.values():
             servicer = servicers[method.containing_service.file]
-            self._server.add(path, compose(keys, method, servicer), refusal(method))
+            self._server.add(compose(self._keys, method, servicer))
+        described = (accounts_pb, posts_pb, error_reason_pb2, error_details_pb2, health_pb2)
+        reflection = Reflection(module.DESCRIPTOR for module in described)
+        for stream in (*self._health.streams(), *reflection.streams()):
+            self._server.add_stream(stream)
 
     def start(self) -> None:
         """Accepts calls from now on."""
         self._health.start()
+        self._keys.start()
         self._server.start()
 
     def stop(self) -> None:
         """NOT_SERVING, no new calls, and then waits for those in flight, up to the drain timeout."""
         self._health.stop()
         self._server.stop(self._drain_timeout.total_seconds())
+        self._keys.stop()
+
+
+def _lanes(settings: Settings) -> dict[str, Lane]:
+    waiting, platform_threads = settings.max_waiting_calls, settings.platform_threads
+    return {
+        "read": Lane("read", settings.threads, waiting),
+        "write": Lane("write", settings.threads, waiting),
+        "platform": Lane("platform", platform_threads, PLATFORM_WAITING * platform_threads),
+    }
 
 
 def _server_options(settings: Settings) -> list[tuple[str, int]]:
@@ -160,11 +175,13 @@ def _bind(server: grpc.Server, settings: Settings) -> int:
     return server.add_secure_port(settings.grpc_address, credentials)
 
 
-def web_application(app: App) -> Starlette:
-    """The web process's pages."""
+def web_application(app: App, alive: Callable[[], bool]) -> Starlette:
+    """The web process's pages; `alive` says whether the database answers."""
     settings = app.settings
     routes = sandbox.routes(settings.public_url, settings.callback_url, app.clock) if settings.sandbox else []
-    return web_app.create(app.connections, app.database.alive, list(routes), settings.threads)
+    return web_app.create(
+        app.connections, alive, list(routes), public_url=settings.public_url, threads=settings.threads
+    )
 
 
 def serve_grpc(app: App, ready: Event, stop: Event) -> None:
@@ -181,29 +198,22 @@ def serve_grpc(app: App, ready: Event, stop: Event) -> None:
 
 def serve_web(app: App, ready: Event, stop: Event) -> None:
     """Serves the pages until `stop` is set, then lets requests in flight finish."""
-    host, _, port = app.settings.web_address.rpartition(":")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            web_application(app),
-            host=host.strip("[]"),
-            port=int(port),
-            log_config=None,
-            # It would log queries, which hold codes; AccessLog has taken its place.
-            access_log=False,
-            timeout_graceful_shutdown=int(app.settings.drain_timeout.total_seconds()),
-        )
-    )
+    settings, heartbeat = app.settings, Heartbeat(app.database)
+    heartbeat.start()
+    pages = web_application(app, heartbeat.alive)
+    server = listener.server(pages, settings.web_address, settings.drain_timeout)
     # In the main thread uvicorn would handle signals itself.
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     while thread.is_alive() and not server.started:
         stop.wait(0.05)
     if not server.started:
-        raise OSError(f"can't listen on {app.settings.web_address}")
+        raise OSError(f"can't listen on {settings.web_address}")
     ready.set()
     stop.wait()
     server.should_exit = True
     thread.join()
+    heartbeat.stop()
 
 
 def serve_worker(app: App, ready: Event, stop: Event) -> None:
@@ -215,7 +225,7 @@ def serve_worker(app: App, ready: Event, stop: Event) -> None:
             idempotency.purge(app.clock())
             sandbox_grants.forget_expired(app.clock())
         except errors.HitchpostError as error:
-            log.warning("will clean up later", extra={"cause": str(error)})
+            log.warning("will clean up later", extra={"cause": error.for_operator})
 
 
 SERVE = {"grpc": serve_grpc, "web": serve_web, "worker": serve_worker}

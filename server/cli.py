@@ -2,17 +2,30 @@
 
 import itertools
 import os
-import shutil
 import sys
-from pathlib import Path
 from threading import Event
 from typing import NoReturn
 
 import click
-from psycopg2.errors import UndefinedTable
+from peewee import PeeweeException
+from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import app, doctor, embedded, logs, projects, schema, supervisor
+from server import (
+    app,
+    doctor,
+    embedded,
+    logs,
+    mistakes,
+    projects,
+    schema,
+    setting_errors,
+    start,
+    supervisor,
+    tls,
+    vault,
+)
+from server.banner import banner
 from server.config import SettingMissing, Settings, cores
 from server.database import database
 from server.errors import HitchpostError
@@ -33,17 +46,24 @@ def serve(role: str) -> None:
     stop = supervisor.stop_on_signals()
     kinds = _kinds(role, settings)
     roles = {kind for kind, _ in kinds}
-    for kind, address in (("grpc", settings.grpc_address), ("web", settings.web_address)):
-        if kind in roles:
-            supervisor.check_free(address)
+    if "grpc" in roles:
+        tls.examine(settings, utc_now())
+        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
+    if "web" in roles:
+        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     settings = _with_database(settings)
     app.build(settings)
+    if not start.wait_for_primary(database, stop):
+        return
+    start.warn_of_statement_log(database)
     doctor.refuse_swapped_sessions(database)
     schema.migrate(database)
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
+    # What is no terminal may be a log, which others read.
+    shown_key = dev_key if sys.stdout.isatty() else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
     children.wait_ready()
-    click.echo(_banner(settings, roles, dev_key))
+    click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
     children.run(stop)
     sys.exit(0 if children.stop() else 1)
 
@@ -67,6 +87,7 @@ def process(kind: str, core: int | None) -> None:
 def migrate() -> None:
     """Bring the database's tables up to date."""
     _with_database(_settings())
+    database.require_primary()
     applied = schema.migrate(database)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
@@ -79,6 +100,12 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="generate-encryption-key")
+def generate_encryption_key() -> None:
+    """Print a new key for HITCHPOST_ENCRYPTION_KEYS; nothing else has it, so keep it."""
+    click.echo(vault.new_key())
 
 
 @cli.group(name="projects")
@@ -106,9 +133,18 @@ def projects_list() -> None:
 @click.argument("project")
 @click.argument("url")
 def projects_add_redirect_url(project: str, url: str) -> None:
-    """Allow a redirect_url of connection attempts, exactly as given."""
+    """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
+    settings = _with_database(_settings())
+    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+
+
+@projects_group.command(name="remove-redirect-url")
+@click.argument("project")
+@click.argument("url")
+def projects_remove_redirect_url(project: str, url: str) -> None:
+    """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url)
+    projects.remove_redirect_url(projects.find(project), url)
 
 
 @cli.group(name="keys")
@@ -148,18 +184,23 @@ def keys_revoke(key_id: str) -> None:
 def main() -> None:
     """Runs the command; what the operator can mend is one line on stderr and exit code 1."""
     expected = (
-        HitchpostError,
         OSError,
         SettingMissing,
         doctor.Trouble,
         embedded.UnsafeDataDir,
+        mistakes.SettingsRefused,
         projects.CommandError,
         supervisor.StartFailed,
+        tls.TlsUnusable,
     )
     try:
         cli()
     except UndefinedTable:
         _fail("the database lacks a table; run hitchpost migrate")
+    except HitchpostError as error:
+        _fail(error.for_operator)
+    except (InsufficientPrivilege, PeeweeException) as error:
+        _fail(f"the database refuses it: {str(error).strip().splitlines()[0]}")
     except expected as error:
         _fail(str(error))
 
@@ -170,23 +211,14 @@ def _fail(reason: str) -> NoReturn:
 
 
 def _settings() -> Settings:
+    mistakes.refuse_unknown(os.environ)
     try:
         settings = Settings()
     except ValidationError as error:
-        # Never the input: it may be a secret. A default that needs a wrong setting is not wrong itself.
-        wrong = [
-            f"{_variable(found['loc'])} {found['msg']}"
-            for found in error.errors(include_input=False)
-            if found["type"] != "default_factory_not_called"
-        ]
-        raise click.ClickException("\n".join(wrong)) from None
+        raise click.ClickException("\n".join(setting_errors.explain(error))) from None
+    mistakes.refuse_accidental_dev_mode(settings)
     logs.configure(settings.log_level)
     return settings
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    """The name of the environment variable; what concerns several of them has no location."""
-    return f"HITCHPOST_{location[0]}".upper() if location else "settings:"
 
 
 def _with_database(settings: Settings) -> Settings:
@@ -225,40 +257,3 @@ def _environment(settings: Settings) -> dict[str, str]:
         **secrets,
         "HITCHPOST_DEV_MODE": str(settings.dev_mode),
     }
-
-
-def _banner(settings: Settings, roles: set[str], dev_key: str | None) -> str:
-    lines = ["Hitchpost is ready."]
-    if "grpc" in roles:
-        lines.append(f"  gRPC     {settings.grpc_address}")
-    if "web" in roles:
-        lines.append(f"  web      {settings.public_url}")
-    if dev_key is not None:
-        lines += [f"  dev key  {dev_key}", *_examples(settings)]
-    return "\n".join(lines)
-
-
-def _examples(settings: Settings) -> list[str]:
-    """Three lines to paste into a shell, in this order."""
-    key_file = embedded.dev_key_file(settings.data_dir)
-    transport = "-cacert ca.pem" if settings.tls_cert else "-plaintext"
-    call = f'{_grpcurl()} {transport} -H "authorization: Bearer $(cat {key_file})"'
-    sandbox = '"platform": "PLATFORM_SANDBOX", "external_id": "user_123"'
-    profile = '"platform_user_id": "42", "username": "mia", "access_token": "example"'
-    calls = {
-        "CreateAuthUrl": f"{{{sandbox}}}",
-        "ImportSocialAccount": f"{{{sandbox}, {profile}}}",
-        "ListSocialAccounts": '{"external_ids": ["user_123"]}',
-    }
-    target = f"{settings.grpc_address} hitchpost.v1.SocialAccountService"
-    lines = [f"{call} -d '{body}' {target}/{method}" for method, body in calls.items()]
-    # grpcurl writes & as \u0026, and the first line's answer is an address to open in a browser.
-    lines[0] += r" | sed 's/\\u0026/\&/g'"
-    return ["", "Try it in another terminal, in this folder:", "", *lines]
-
-
-def _grpcurl() -> str:
-    if shutil.which("grpcurl"):
-        return "grpcurl"
-    beside = Path(sys.executable).parent / "grpcurl"
-    return os.path.relpath(beside) if beside.exists() else "grpcurl"

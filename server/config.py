@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server import unreachable
 from server.vault import Vault
 
 CAN_PIN = hasattr(os, "sched_setaffinity")
@@ -29,7 +30,21 @@ def _address(value: str) -> str:
 def _web_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    if not value.partition("://")[2].strip("/"):
+        raise ValueError("must have a host, such as https://hitchpost.example.com")
     return value.rstrip("/")
+
+
+def _folder(value: Path) -> Path:
+    if any(path.exists() and not path.is_dir() for path in (value, *value.parents)):
+        raise ValueError("must be a folder, or the path of one that can be made")
+    return value
+
+
+def _log_level(value: str) -> str:
+    if value.upper() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, in capital or small letters")
+    return value.upper()
 
 
 def _seconds(value: object) -> object:
@@ -43,8 +58,7 @@ def _seconds(value: object) -> object:
 
 
 def _postgresql_url(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
+    unreachable.check_url(value.get_secret_value())
     return value
 
 
@@ -56,9 +70,12 @@ def _fernet_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Address = Annotated[str, AfterValidator(_address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
+DataDir = Annotated[Path, AfterValidator(_folder)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(_fernet_keys)]
+LogLevel = Annotated[str, AfterValidator(_log_level)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 
@@ -82,7 +99,9 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl | None = Field(
         None, description="PostgreSQL 15 or newer; unset: an embedded one in HITCHPOST_DATA_DIR"
     )
-    data_dir: Path = Field(default_factory=default_data_dir, description="the embedded database and dev keys")
+    data_dir: DataDir = Field(
+        default_factory=default_data_dir, description="the embedded database and dev keys"
+    )
     dev_mode: bool = Field(
         default_factory=lambda data: data["database_url"] is None,
         description="a dev project with a key, and loopback redirect URLs; "
@@ -109,9 +128,20 @@ class Settings(BaseSettings):
         default_factory=lambda data: CAN_PIN and data.get("workers") == len(cores()),
         description="keep each gRPC process on one core; default: on Linux, when there are as many as cores",
     )
-    threads: int = Field(4, ge=1, le=64, description="threads, and so database connections, of each process")
+    threads: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="threads, and so database connections, of each process; of gRPC processes for reads, and "
+        "as many for writes",
+    )
+    platform_threads: int = Field(
+        4, ge=1, le=64, description="threads of each gRPC process for calls that wait for a platform"
+    )
     max_waiting_calls: int = Field(
-        100, ge=1, description="calls that may wait for a thread of a process; further ones are refused"
+        100,
+        ge=1,
+        description="reads, and as many writes, that may wait for a thread of a process; others are refused",
     )
     encryption_keys: EncryptionKeys | None = Field(
         None,
@@ -135,7 +165,7 @@ class Settings(BaseSettings):
         ge=timedelta(),
         description="for calls in flight when the server stops, seconds",
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the log on stderr")
+    log_level: LogLevel = Field("INFO", description="of the log on stderr: DEBUG, INFO, WARNING or ERROR")
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

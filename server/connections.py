@@ -4,23 +4,26 @@ No transaction is open while the platform is asked: the attempt is consumed (tra
 exchanged (none), the profiles are claimed (transaction 2).
 """
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from server import accounts, errors, projects
+from server import accounts, errors, projects, redirect_urls
 from server.accounts import AccountRow, Accounts, platform_name
 from server.database import database
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
-from server.statements import Statement, param, params
+from server.statements import Statement, jsonb, param, params
 from server.vault import Vault, fingerprint
 
 LIFETIME = timedelta(minutes=15)
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Attempt(NamedTuple):
@@ -64,11 +67,31 @@ class Started(NamedTuple):
     expire_time: datetime
 
 
+class Rejected(NamedTuple):
+    """A profile that was refused, and the reason as ErrorInfo has it."""
+
+    platform_user_id: str
+    username: str
+    reason: str
+
+
 class Finished(NamedTuple):
-    """The accounts that are connected now, and the profiles that were refused, with the error of each."""
+    """What an attempt brought: both lists by username, then by platform_user_id.
+
+    `redirect_url` is where the browser wants to end; empty for nowhere.
+    """
 
     connected: list[AccountRow]
-    rejected: list[tuple[Profile, errors.HitchpostError]]
+    rejected: list[Rejected]
+    redirect_url: str
+
+
+class _Remembered(NamedTuple):
+    """The same as it is stored: `result` has the ids of `connected`, and `rejected`."""
+
+    project_id: str
+    redirect_url: str
+    result: dict[str, list[Any]]
 
 
 _COLUMNS = [getattr(AuthSession, name) for name in Attempt._fields]
@@ -84,6 +107,15 @@ _CONSUME = Statement(
     Attempt._make,
 )
 _RELEASE = Statement(AuthSession.update({AuthSession.consume_time: None}).where(_THIS), tuple[Any, ...])
+_REMEMBER = Statement(
+    AuthSession.update(params(AuthSession.receipt_hash, AuthSession.result)).where(_THIS), tuple[Any, ...]
+)
+_REMEMBERED = Statement(
+    AuthSession.select(AuthSession.project, AuthSession.redirect_url, AuthSession.result).where(
+        _THIS & (AuthSession.receipt_hash == param("receipt_hash")) & (AuthSession.expire_time > param("now"))
+    ),
+    _Remembered._make,
+)
 _PURGE = Statement(AuthSession.delete().where(AuthSession.expire_time < param("before")), tuple[Any, ...])
 
 
@@ -158,8 +190,12 @@ class Connections:
         caller: Caller | None = None,
         external_id: str | None = None,
         platform: str | None = None,
+        receipt: str | None = None,
+        deadline: float = math.inf,
     ) -> Finished:
-        """Ends the attempt that the callback's state belongs to.
+        """Ends the attempt that the callback's state belongs to, or gives up at the caller's deadline.
+
+        With a receipt, a random secret, the result can be had again; see `remembered`.
 
         Give the caller, if there is one, the owner the attempt must have begun with, or the platform
         whose callback it came to: the attempt ends only if they fit. Raises AuthStateUnknown,
@@ -170,13 +206,33 @@ class Connections:
         attempt = self._consume(callback.state, caller, external_id, platform)
         if callback.error:
             raise _refusal(callback.error, platform_name(attempt.platform))
-        profiles = self._profiles(callback, attempt)
+        profiles = self._profiles(callback, attempt, deadline)
         if attempt.social_account_id is not None:
             profiles = self._only(profiles, attempt)
-        finished = self._claim_each(profiles, attempt)
+        with database.transaction():
+            finished = self._claim_each(profiles, attempt)
+            if receipt is not None and finished.connected:
+                _remember(callback.state, receipt, finished)
         if not finished.connected:
-            raise finished.rejected[0][1]
+            raise errors.OwnedByAnother(platform=platform_name(attempt.platform))
         return finished
+
+    def remembered(self, state: str, receipt: str) -> Finished | None:
+        """What the attempt has connected, while it lives, for who has the receipt; else None.
+
+        Accounts that have been deleted since are left out; without any there is nothing to say.
+        """
+        kept = _REMEMBERED.first(
+            state_hash=fingerprint(state), receipt_hash=fingerprint(receipt), now=self._clock()
+        )
+        if kept is None:
+            return None
+        connected = []
+        for account_id in kept.result["connected"]:
+            with suppress(errors.SocialAccountNotFound):
+                connected.append(accounts.get(Caller(kept.project_id, key_id=""), account_id))
+        rejected = [Rejected(*profile) for profile in kept.result["rejected"]]
+        return Finished(connected, rejected, kept.redirect_url) if connected else None
 
     def return_address(self, state: str) -> str:
         """Where the browser of this attempt wants to end; empty for an unknown attempt, or if nowhere."""
@@ -196,7 +252,7 @@ class Connections:
         return f"{self._callback_url}/{platform_name(platform)}"
 
     def _check_redirect(self, caller: Caller, url: str) -> None:
-        loopback = self._allow_loopback and urlsplit(url).hostname in LOOPBACK_HOSTS
+        loopback = self._allow_loopback and url and redirect_urls.host(url) in LOOPBACK_HOSTS
         if url and not loopback and url not in projects.redirect_urls(caller):
             raise errors.invalid(
                 "redirect_url", "is not on the project's allow-list (hitchpost projects add-redirect-url)"
@@ -218,14 +274,16 @@ class Connections:
             raise errors.AuthStateExpired if attempt.expire_time <= now else errors.AuthStateUsed
         return attempt
 
-    def _profiles(self, callback: Callback, attempt: Attempt) -> list[Profile]:
+    def _profiles(self, callback: Callback, attempt: Attempt, deadline: float) -> list[Profile]:
         adapter, name = self._platform(attempt.platform), platform_name(attempt.platform)
+        until = adapter.deadline(deadline)
         try:
             tokens = adapter.exchange(
                 code=callback.code,
                 code_verifier=self._vault.decrypt(attempt.code_verifier),
                 redirect_uri=self._redirect_uri(attempt.platform),
                 now=self._clock(),
+                until=until,
             )
         except PlatformRefused as refused:
             raise errors.AuthCodeRefused(platform=name) from refused
@@ -234,7 +292,7 @@ class Connections:
             _RELEASE.all(state_hash=fingerprint(callback.state))
             raise errors.PlatformUnavailable(platform=name) from unreachable
         try:
-            profiles = adapter.profiles(tokens, self._clock())
+            profiles = adapter.profiles(tokens, self._clock(), until)
         except (PlatformRefused, PlatformUnreachable) as failed:
             raise errors.AuthInterrupted(platform=name) from failed
         if not profiles:
@@ -250,7 +308,7 @@ class Connections:
         return chosen
 
     def _claim_each(self, profiles: list[Profile], attempt: Attempt) -> Finished:
-        finished = Finished([], [])
+        finished = Finished([], [], attempt.redirect_url)
         with database.transaction():
             # In one order for everybody, so that two logins with the same pages can't wait for each other.
             for profile in sorted(profiles, key=lambda profile: profile.platform_user_id):
@@ -259,13 +317,22 @@ class Connections:
                         attempt.project_id, attempt.platform, attempt.external_id, profile
                     )
                 except errors.OwnedByAnother as refused:
-                    finished.rejected.append((profile, refused))
+                    finished.rejected.append(
+                        Rejected(profile.platform_user_id, profile.username, errors.reason_name(refused))
+                    )
                     continue
                 if attempt.social_account_id not in (None, account.id):
                     # Deleted while the person was away: what came back is another record.
                     raise errors.SocialAccountNotFound(id=attempt.social_account_id or "")
                 finished.connected.append(account)
+        for found in (finished.connected, finished.rejected):
+            found.sort(key=attrgetter("username", "platform_user_id"))
         return finished
+
+
+def _remember(state: str, receipt: str, finished: Finished) -> None:
+    result = {"connected": [account.id for account in finished.connected], "rejected": finished.rejected}
+    _REMEMBER.all(state_hash=fingerprint(state), receipt_hash=fingerprint(receipt), result=jsonb(result))
 
 
 def _check_reconnect(caller: Caller, platform: int, owner: str | None, account_id: str) -> None:

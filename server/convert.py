@@ -11,8 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import errors
 from server.accounts import AccountRow
+from server.connections import Rejected
 from server.platforms import Profile, Tokens
 from server.posts import Content, PostRow
 
@@ -50,13 +50,9 @@ def auth_options(options: accounts_pb.AuthPlatformOptions) -> dict[str, str]:
     return MessageToDict(getattr(options, chosen), preserving_proto_field_name=True) if chosen else {}
 
 
-def rejected_account(profile: Profile, error: errors.HitchpostError) -> accounts_pb.RejectedAccount:
+def rejected_account(rejected: Rejected) -> dict[str, Any]:
     """A profile that was not connected, and why."""
-    return accounts_pb.RejectedAccount(
-        platform_user_id=profile.platform_user_id,
-        username=profile.username,
-        reason=errors.reason_name(error),
-    )
+    return rejected._asdict()
 
 
 def post(row: PostRow) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import peewee
 import psycopg2
 from psycopg2 import errors as pg
 
-from server import errors
+from server import errors, unreachable
 from server.session import Session
 from server.watchdog import CUT_SECONDS, Watchdog
 
@@ -112,13 +112,17 @@ class Database:
     def alive(self) -> bool:
         """Whether the database answers and can be written to; if it can't, every thread connects anew."""
         try:
-            [(read_only,)] = self.fetch("SHOW transaction_read_only")
+            self.require_primary()
         except errors.HitchpostError:
             return False
+        return True
+
+    def require_primary(self) -> None:
+        """The same, for whom has to know why not. Raises DatabaseUnavailable, StatementTimeout."""
+        [(read_only,)] = self.fetch("SHOW transaction_read_only")
         if read_only == "on":
             self._generation += 1
-            return False
-        return True
+            raise errors.DatabaseUnavailable(unreachable.READ_ONLY)
 
     def keeps_sessions(self) -> bool:
         """Whether a connection stays with one server process; a pooler in transaction mode swaps them."""
@@ -199,7 +203,7 @@ def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
         case psycopg2.IntegrityError() if error.diag.constraint_name in CONSTRAINT_ERRORS:
             return CONSTRAINT_ERRORS[error.diag.constraint_name]()
         case psycopg2.OperationalError() | psycopg2.InterfaceError() | pg.ReadOnlySqlTransaction():
-            return errors.DatabaseUnavailable()
+            return unreachable.explained(error)
     return None
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cryptography.fernet import InvalidToken
+from peewee import PeeweeException
+from psycopg2.errors import InsufficientPrivilege
 
-from server import projects, schema
+from server import projects, schema, statement_log, stored_secrets, tls
 from server.config import Settings
 from server.database import Database
 from server.errors import HitchpostError
@@ -27,6 +28,8 @@ class Finding(NamedTuple):
 def examine(settings: Settings, database: Database) -> Iterator[Finding]:
     """Looks at everything; what needs the database, or its tables, is left out when there are none."""
     yield Finding("settings", True, f"dev mode {settings.dev_mode}, sandbox {settings.sandbox}")
+    if settings.tls_cert is not None:
+        yield _finding("TLS", lambda: tls.examine(settings, datetime.now(UTC)) or "")
     reachable = _finding("database", lambda: _database(database))
     yield reachable
     if reachable.fine:
@@ -35,6 +38,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         if migrated.fine:
             yield _finding("API keys", _api_keys)
             yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
+        yield _finding("PostgreSQL's log", lambda: _statement_log(database))
         yield _finding("clock", lambda: _clock(database))
 
 
@@ -45,7 +49,11 @@ class Trouble(Exception):
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
-    except (Trouble, HitchpostError, ValueError) as trouble:
+    except HitchpostError as error:
+        return Finding(subject, False, error.for_operator)
+    except (InsufficientPrivilege, PeeweeException) as error:
+        return Finding(subject, False, str(error).strip().splitlines()[0])
+    except (Trouble, tls.TlsUnusable, ValueError) as trouble:
         return Finding(subject, False, str(trouble))
 
 
@@ -53,8 +61,15 @@ def _database(database: Database) -> str:
     version = int(database.fetch("SHOW server_version_num", [])[0][0])
     if version < 150_000:
         raise Trouble(f"PostgreSQL {version // 10_000} is too old; 15 is the oldest that works")
+    database.require_primary()
     refuse_swapped_sessions(database)
     return f"PostgreSQL {version // 10_000}"
+
+
+def _statement_log(database: Database) -> str:
+    if loud := database.fetch(statement_log.LOUD):
+        raise Trouble(statement_log.remedy(loud))
+    return "gets nothing that callers send"
 
 
 def refuse_swapped_sessions(database: Database) -> None:
@@ -84,13 +99,11 @@ def _encryption_keys(settings: Settings, database: Database) -> str:
     if settings.encryption_keys is None:
         raise Trouble("HITCHPOST_ENCRYPTION_KEYS is not set")
     vault = Vault(settings.encryption_keys.get_secret_value())
-    stored = database.fetch("SELECT access_token FROM social_account_token LIMIT 1", [])
-    try:
-        for (token,) in stored:
-            vault.decrypt(token)
-    except InvalidToken:
-        raise Trouble("they can't decrypt the stored tokens; was a key removed too early?") from None
-    return "they decrypt what is stored"
+    counts = [stored_secrets.count(kind, vault, database) for kind in stored_secrets.KINDS]
+    said = "they decrypt " + ", ".join(map(str, counts))
+    if any(count.decrypted < count.stored for count in counts):
+        raise Trouble(f"{said}; was a key removed too early?")
+    return said
 
 
 def _clock(database: Database) -> str:

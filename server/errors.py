@@ -1,6 +1,7 @@
 """Domain errors: each class is a status code, a reason and a message, and `to_status` is the only
 place that turns one into google.rpc details."""
 
+import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -27,6 +28,11 @@ class HitchpostError(Exception):
     def __init__(self, **metadata: str) -> None:
         self.metadata = metadata
         super().__init__((type(self).__doc__ or "").format(**metadata))
+
+    @property
+    def for_operator(self) -> str:
+        """What a log or the command line says."""
+        return str(self)
 
 
 class FieldViolation(NamedTuple):
@@ -56,7 +62,7 @@ def invalid(field: str, description: str) -> InvalidArgument:
 
 
 class ApiKeyMissing(HitchpostError):
-    """This call needs an API key in the metadata: "authorization: Bearer <key>"."""
+    """This call needs an API key with its scheme, as metadata: send "authorization: Bearer <key>"."""
 
     code, reason = StatusCode.UNAUTHENTICATED, pb.ERROR_REASON_API_KEY_MISSING
 
@@ -201,11 +207,33 @@ class Overloaded(HitchpostError):
     retry_after = timedelta(seconds=1)
 
 
+class RequestNotReceived(HitchpostError):
+    """The call's request did not arrive in time; send the message together with the call."""
+
+    code, reason = StatusCode.DEADLINE_EXCEEDED, pb.ERROR_REASON_REQUEST_NOT_RECEIVED
+
+
+class MethodUnknown(HitchpostError):
+    """This server has no method {method}; look at the service's name, and at the server's version."""
+
+    code, reason = StatusCode.UNIMPLEMENTED, pb.ERROR_REASON_METHOD_UNKNOWN
+
+
 class DatabaseUnavailable(HitchpostError):
     """The database can't be reached at the moment; try again."""
 
     code, reason = StatusCode.UNAVAILABLE, pb.ERROR_REASON_DATABASE_UNAVAILABLE
     retry_after = timedelta(seconds=1)
+
+    def __init__(self, cause: str = "", *, passes: bool = True) -> None:
+        """`cause` is for the operator alone: it names hosts and users. `passes`: whether waiting may help."""
+        super().__init__()
+        self.cause, self.passes = cause, passes
+
+    @property
+    def for_operator(self) -> str:
+        """Which of the many causes it is, in the driver's words."""
+        return self.cause or str(self)
 
 
 class StatementTimeout(HitchpostError):
@@ -223,6 +251,17 @@ class ConcurrentWrite(HitchpostError):
 
 class Internal(HitchpostError):
     """Internal error; the server's log has the details under this call's x-request-id."""
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Lets go of all that an error's way holds, since the error is in one of its frames, too.
+
+    Such a cycle would keep the request and all that was made of it until the cyclic collector comes.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def reason_name(error: HitchpostError) -> str:

@@ -1,7 +1,8 @@
-"""What happens around every call: observe -> errors -> authenticate -> validate, outermost first.
+"""What happens around every call, in this order: its key, the owner it is confined to, its message's checks,
+and whatever goes wrong made an error that the caller can read; at the end a line in the log.
 
-Each layer is a function that takes the next one; `compose` makes a method's behaviour of them once, so that a
-call costs four plain function calls.
+`compose` puts this together once for each method. Keys come first, before the message has been received:
+whoever has none can make a worker hold nothing.
 """
 
 import dataclasses
@@ -9,10 +10,12 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
-from typing import NoReturn
+from functools import partial
+from typing import Any
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError, Message
@@ -20,9 +23,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from generated.hitchpost.v1 import social_account_service_pb2, social_post_service_pb2
 from server import errors, logs, validation
+from server.call import Call, Metadata, Method, Refusal
 from server.identity import Caller
-from server.projects import KeyRing
-from server.unary_server import Behaviour, Call, Metadata
+from server.key_ring import KeyRing
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +35,30 @@ METHODS: dict[str, MethodDescriptor] = {
     for service in file.services_by_name.values()
     for method in service.methods
 }
+# Calls of these methods wait for a platform.
+WAITS_FOR_PLATFORM = frozenset(("CompleteAuth", "DeleteSocialAccount", "DisconnectSocialAccount"))
+# The rows that a request may have to wait for, because another call is changing them.
+ROWS: dict[str, Callable[[Any], Collection[str]]] = {
+    "ImportSocialAccount": lambda request: (request.platform_user_id,),
+    "UpdateSocialAccount": lambda request: (request.social_account.id,),
+    "TransferSocialAccount": lambda request: (request.social_account_id,),
+    "DisconnectSocialAccount": lambda request: (request.social_account_id,),
+    "DeleteSocialAccount": lambda request: (request.social_account_id,),
+    "CreateSocialPost": lambda request: set(request.social_post.social_account_ids),
+    "UpdateSocialPost": lambda request: {
+        request.social_post.id,
+        *request.social_post.social_account_ids,
+    },
+    "DeleteSocialPost": lambda request: (request.social_post_id,),
+}
 REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 _call: ContextVar[Call] = ContextVar("call")
+_REFUSALS: dict[Refusal, Callable[[], errors.HitchpostError]] = {
+    Refusal.OVERLOADED: errors.Overloaded,
+    Refusal.NO_MESSAGE: lambda: errors.invalid("request", "is missing: the call ended without a message"),
+    Refusal.LATE_MESSAGE: errors.RequestNotReceived,
+}
 
 
 def caller() -> Caller:
@@ -45,99 +69,163 @@ def caller() -> Caller:
     return current
 
 
-def compose(keys: KeyRing, method: MethodDescriptor, servicer: object) -> Behaviour:
-    """The servicer's method with the layers around it."""
-    return observe(
-        method, answer_errors(authenticate(keys, method, validate(method, getattr(servicer, method.name))))
+def deadline() -> float:
+    """When the caller of the call that this thread is serving stops waiting, of time.monotonic()."""
+    return _call.get().deadline
+
+
+def compose(keys: KeyRing, method: MethodDescriptor, servicer: object) -> Method:
+    """The servicer's method with all that happens around it."""
+    return Method(
+        path=f"/{method.containing_service.full_name}/{method.name}",
+        lane=_lane(method),
+        admit=partial(_admit, keys, method),
+        rows=_rows(method),
+        serve=_served(method, getattr(servicer, method.name)),
+        refuse=refuse,
+        ended=partial(_log, f"{method.containing_service.name}/{method.name}"),
     )
 
 
-def refusal(method: MethodDescriptor) -> Behaviour:
-    """What a call of this method gets when too many wait: RESOURCE_EXHAUSTED."""
-
-    def refuse(request: bytes, call: Call) -> NoReturn:  # noqa: ARG001
-        raise errors.Overloaded
-
-    return observe(method, answer_errors(refuse))
+def _writes(method: MethodDescriptor) -> bool:
+    return bool(method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
 
 
-def observe(method: MethodDescriptor, inner: Behaviour) -> Behaviour:
-    """Gives the call its request id, and logs one line when it ends."""
-    name = f"{method.containing_service.name}/{method.name}"
+def _lane(method: MethodDescriptor) -> str:
+    if method.name in WAITS_FOR_PLATFORM:
+        return "platform"
+    return "write" if _writes(method) else "read"
 
-    def behaviour(request: bytes, call: Call) -> bytes | None:
-        started = time.perf_counter()
-        call.request_id = _request_id(call.metadata)
-        call.trailers = (("x-request-id", call.request_id),)
-        _call.set(call)
+
+def _rows(method: MethodDescriptor) -> Callable[[bytes], Collection[str]]:
+    """What finds the rows that a request of this method may have to wait for."""
+    find = ROWS.get(method.name)
+    if find is None:
+        return _no_rows
+    decode = GetMessageClass(method.input_type).FromString
+
+    def rows(request: bytes) -> Collection[str]:
         try:
-            return inner(request, call)
-        finally:
-            logs.calls(
-                {
-                    "method": name,
-                    "code": call.code.name,
-                    "duration_ms": round((time.perf_counter() - started) * 1000, 3),
-                    "project": call.caller.project_id if call.caller else None,
-                    "request_id": call.request_id,
-                }
-            )
+            return find(decode(request))
+        except DecodeError:
+            return ()
 
-    return behaviour
+    return rows
 
 
-def answer_errors(inner: Behaviour) -> Behaviour:
-    """Turns exceptions into a status with google.rpc details; unknown ones into INTERNAL without any."""
-
-    def behaviour(request: bytes, call: Call) -> bytes | None:
-        try:
-            return inner(request, call)
-        except errors.HitchpostError as domain_error:
-            error = domain_error
-        except Exception:
-            log.exception("unexpected error", extra={"request_id": call.request_id})
-            error = errors.Internal()
-        status = errors.to_status(error)
-        call.code, call.details = error.code, status.message
-        call.trailers = (*call.trailers, ("grpc-status-details-bin", status.SerializeToString()))
-        return None
-
-    return behaviour
+def _no_rows(request: bytes) -> Collection[str]:  # noqa: ARG001
+    return ()
 
 
-def authenticate(keys: KeyRing, method: MethodDescriptor, inner: Behaviour) -> Behaviour:
+def _admit(keys: KeyRing, method: MethodDescriptor, call: Call, then: Callable[[], None]) -> None:
     """Finds out whose key the call has, whether it may write, and which owner it is confined to."""
-    writes = method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
+    _begin(call)
 
-    def behaviour(request: bytes, call: Call) -> bytes | None:
-        known = keys.caller(_api_key(call.metadata))
-        call.caller = known
-        if writes and known.read_only:
-            raise errors.ApiKeyReadOnly(method=method.name)
-        owner = _owner_scope(call.metadata)
-        if owner is not None:
-            call.caller = dataclasses.replace(known, owner=owner)
-        return inner(request, call)
+    def known(answer: Caller | errors.HitchpostError) -> None:
+        try:
+            if isinstance(answer, errors.HitchpostError):
+                raise answer
+            call.caller = _confined(method, call, answer)
+        except Exception as error:
+            _fail(call, error)
+        then()
 
-    return behaviour
+    try:
+        key = _api_key(call.metadata)
+        found = keys.find(key)
+        if found is None:
+            keys.ask(key, known)
+            return
+        call.caller = _confined(method, call, found)
+    except Exception as error:
+        _fail(call, error)
+    then()
 
 
-def validate(method: MethodDescriptor, serve: Callable[[Message, None], Message]) -> Behaviour:
-    """Reads the request, and refuses what its checks don't allow.
+def _begin(call: Call) -> None:
+    call.request_id = _request_id(call.metadata)
+    call.trailers = (("x-request-id", call.request_id),)
+
+
+def _confined(method: MethodDescriptor, call: Call, known: Caller) -> Caller:
+    if known.read_only and _writes(method):
+        raise errors.ApiKeyReadOnly(method=method.name)
+    owner = _owner_scope(call.metadata)
+    return known if owner is None else dataclasses.replace(known, owner=owner)
+
+
+def _served(
+    method: MethodDescriptor, serve: Callable[[Message, None], Message]
+) -> Callable[[bytes, Call], bytes | None]:
+    """The method on bytes: it reads the request, and refuses what its checks don't allow.
 
     Servicers get no gRPC context: what they have to say they return or raise.
     """
     decode = GetMessageClass(method.input_type).FromString
 
-    def behaviour(request: bytes, call: Call) -> bytes:  # noqa: ARG001
+    def behaviour(request: bytes, call: Call) -> bytes | None:
+        _call.set(call)
         try:
-            message = decode(request)
-        except DecodeError:
-            raise errors.invalid("request", "is not a valid message of the method's request type") from None
-        validation.check(message)
-        return serve(message, None).SerializeToString()
+            try:
+                message = decode(request)
+            except DecodeError:
+                raise errors.invalid(
+                    "request", "is not a valid message of the method's request type"
+                ) from None
+            validation.check(message)
+            return serve(message, None).SerializeToString()
+        except Exception as error:
+            _fail(call, error)
+            return None
 
     return behaviour
+
+
+def refuse(call: Call, why: Refusal) -> None:
+    """Ends the call for this reason."""
+    _fail(call, _REFUSALS[why]())
+
+
+def _fail(call: Call, error: Exception) -> None:
+    """Ends the call with the error's status; one that nobody expected is INTERNAL, and in the log."""
+    if not isinstance(error, errors.HitchpostError):
+        log.error("unexpected error", exc_info=error, extra={"request_id": call.request_id})
+    known = error if isinstance(error, errors.HitchpostError) else errors.Internal()
+    status = errors.to_status(known)
+    call.code, call.details = known.code, status.message
+    call.trailers = (*call.trailers, ("grpc-status-details-bin", status.SerializeToString()))
+    errors.forget_frames(error)
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Answers calls of methods that there are not, so that they fail like all others: with a reason."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """grpc.GenericRpcHandler. The last to be asked."""
+        return grpc.stream_stream_rpc_method_handler(partial(_unknown, details.method[:200]))
+
+
+def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
+    call = Call(context.invocation_metadata(), start=time.monotonic())
+    _begin(call)
+    _fail(call, errors.MethodUnknown(method=method))
+    context.set_code(call.code)
+    context.set_details(call.details)
+    context.set_trailing_metadata(tuple(call.trailers))
+    _log("unknown", call)
+    return iter(())
+
+
+def _log(name: str, call: Call) -> None:
+    logs.calls(
+        {
+            "method": name,
+            "code": call.code.name,
+            "duration_ms": round((time.monotonic() - call.start) * 1000, 3),
+            "project": call.caller.project_id if call.caller else None,
+            "request_id": call.request_id,
+        }
+    )
 
 
 def _values(metadata: Metadata, *names: str) -> list[str | bytes]:
@@ -157,9 +245,11 @@ def _api_key(metadata: Metadata) -> str:
     values = _values(metadata, "authorization")
     if not values:
         raise errors.ApiKeyMissing
-    scheme, _, key = str(values[0]).partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not key:
+    if len(values) > 1:
         raise errors.ApiKeyInvalid
+    scheme, _, key = str(values[0]).partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise errors.ApiKeyMissing
     return key.strip()
 
 

@@ -5,6 +5,7 @@ import time
 from threading import Event, Thread
 
 from server.database import Database
+from server.errors import HitchpostError
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class Liveness:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._alive = False
+        self._trouble: str | None = "The database has not answered yet"
         self._asked_at: float | None = None
         self._answered = Event()
         self._stopped = Event()
@@ -34,21 +35,30 @@ class Liveness:
 
     def serving(self) -> bool:
         """What the last check found; no while one is late. Never waits."""
+        return self.trouble() is None
+
+    def trouble(self) -> str | None:
+        """Why not, for the operator; None while it can be written to."""
         asked_at = self._asked_at
-        return self._alive and (asked_at is None or time.monotonic() - asked_at < ANSWER_SECONDS)
+        if asked_at is not None and time.monotonic() - asked_at >= ANSWER_SECONDS:
+            return self._trouble or f"The database has not answered for {ANSWER_SECONDS:g} seconds"
+        return self._trouble
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._asked_at = time.monotonic()
-            self._alive = self._ask()
+            self._trouble = self._ask()
             self._asked_at = None
             self._answered.set()
             self._stopped.wait(CHECK_SECONDS)
         self._database.close()
 
-    def _ask(self) -> bool:
+    def _ask(self) -> str | None:
         try:
-            return self._database.alive()
+            self._database.require_primary()
+        except HitchpostError as error:
+            return error.for_operator
         except Exception:
             log.exception("unexpected error while looking after the database")
-            return False
+            return "The check of the database failed"
+        return None

@@ -88,6 +88,8 @@ class AuthSession(Model):
     create_time = DateTimeTZField()
     expire_time = DateTimeTZField(index=True)
     consume_time = DateTimeTZField(null=True)
+    receipt_hash = peewee.BlobField(null=True)
+    result = BinaryJSONField(null=True, index=False)
 
 
 class SocialPost(Model):

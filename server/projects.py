@@ -1,22 +1,17 @@
 """Projects, their API keys and redirect allow-lists."""
 
-import secrets
-import time
+from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import peewee
 
-from server import errors
+from server import api_keys
 from server.identity import Caller, Clock, new_id
 from server.models import ApiKey, Project
-from server.statements import Statement, param, params
+from server.redirect_urls import redirect_url
+from server.statements import Statement, any_of, param, params
 from server.vault import fingerprint
-
-# A revoked key works for at most this long on a worker that has just seen it.
-KEY_CACHE_SECONDS = 20
-KEY_PREFIX = "hp_"
 
 
 class CommandError(Exception):
@@ -55,6 +50,12 @@ _ADD_REDIRECT = Statement(
     ).where((Project.id == param("id")) & ~(param("url") == peewee.fn.ANY(Project.redirect_urls))),
     tuple[Any, ...],
 )
+_REMOVE_REDIRECT = Statement(
+    Project.update({Project.redirect_urls: peewee.fn.array_remove(Project.redirect_urls, param("url"))})
+    .where((Project.id == param("id")) & (param("url") == peewee.fn.ANY(Project.redirect_urls)))
+    .returning(Project.id),
+    tuple[Any, ...],
+)
 _CREATE_KEY = Statement(
     ApiKey.insert(
         params(ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.hash, ApiKey.read_only, ApiKey.create_time)
@@ -74,10 +75,10 @@ _REVOKE = Statement(
     tuple[Any, ...],
 )
 _AUTHENTICATE = Statement(
-    ApiKey.select(ApiKey.project, ApiKey.id, ApiKey.read_only).where(
-        (ApiKey.hash == param("hash")) & ApiKey.revoke_time.is_null()
+    ApiKey.select(ApiKey.hash, ApiKey.project, ApiKey.id, ApiKey.read_only).where(
+        any_of(ApiKey.hash, "hashes") & ApiKey.revoke_time.is_null()
     ),
-    lambda row: Caller(*row),
+    lambda row: (bytes(row[0]), Caller(*row[1:])),
 )
 
 
@@ -104,11 +105,22 @@ def find(name_or_id: str) -> ProjectRow:
     return project
 
 
-def add_redirect_url(project: ProjectRow, url: str) -> None:
-    """Allows `url`, exactly as it is, as a redirect_url of connection attempts."""
-    if not url.startswith(("http://", "https://")) or len(url) > 2048 or not url.isprintable():
-        raise CommandError("A redirect URL begins with http:// or https:// and has at most 2,048 characters.")
+def add_redirect_url(project: ProjectRow, url: str, *, allow_http: bool = False) -> None:
+    """Allows `url`, exactly as it is, as a redirect_url of connection attempts.
+
+    Raises CommandError for an address that a browser may read otherwise, or that is not encrypted.
+    """
+    if description := redirect_url(url):
+        raise CommandError(f"A redirect URL {description}.")
+    if not (allow_http or url.startswith("https://")):
+        raise CommandError("A redirect URL begins with https://; http:// is for dev mode.")
     _ADD_REDIRECT.all(id=project.id, url=url)
+
+
+def remove_redirect_url(project: ProjectRow, url: str) -> None:
+    """Takes `url` from the allow-list. Raises CommandError when it is not there."""
+    if not _REMOVE_REDIRECT.all(id=project.id, url=url):
+        raise CommandError(f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is.")
 
 
 def redirect_urls(caller: Caller) -> list[str]:
@@ -119,7 +131,7 @@ def redirect_urls(caller: Caller) -> list[str]:
 
 def create_key(project_id: str, name: str, now: datetime, *, read_only: bool = False) -> str:
     """Makes a key and returns its text, which is not stored and can't be shown again."""
-    key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
+    key = api_keys.generate()
     _CREATE_KEY.all(
         id=new_id("key", now),
         project=project_id,
@@ -137,7 +149,7 @@ def keys(project: ProjectRow) -> list[ApiKeyRow]:
 
 
 def revoke_key(key_id: str, now: datetime) -> None:
-    """Ends a key, within KEY_CACHE_SECONDS on every worker.
+    """Ends a key, within key_ring.REMEMBER_SECONDS on every worker.
 
     Raises CommandError for one that is unknown or has ended.
     """
@@ -145,28 +157,14 @@ def revoke_key(key_id: str, now: datetime) -> None:
         raise CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
 
 
-class KeyRing:
-    """Recognises API keys, and remembers those it has seen for at most KEY_CACHE_SECONDS."""
-
-    def __init__(self) -> None:
-        self._known = lru_cache(maxsize=10_000)(_look_up)
-
-    def caller(self, key: str) -> Caller:
-        """Whose key it is. Raises ApiKeyInvalid for an unknown or revoked one."""
-        return self._known(fingerprint(key), time.monotonic() // KEY_CACHE_SECONDS)
-
-
-def _look_up(hashed: bytes, period: float) -> Caller:  # noqa: ARG001
-    # With each period of time all keys are looked up anew.
-    caller = _AUTHENTICATE.first(hash=hashed)
-    if caller is None:
-        raise errors.ApiKeyInvalid
-    return caller
+def callers(hashes: Iterable[bytes]) -> dict[bytes, Caller]:
+    """Who calls with the keys that have these fingerprints; unknown and revoked ones are left out."""
+    return dict(_AUTHENTICATE.all(hashes=list(hashes)))
 
 
 def key_works(key: str) -> bool:
     """Whether the key is in use."""
-    return _AUTHENTICATE.first(hash=fingerprint(key)) is not None
+    return bool(callers([fingerprint(key)]))
 
 
 def ensure_dev_key(clock: Clock, kept: str | None) -> str:

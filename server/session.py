@@ -13,6 +13,8 @@ import orjson
 import psycopg2
 from psycopg2.extras import register_default_json, register_default_jsonb
 
+from server import statement_log
+
 log = logging.getLogger(__name__)
 
 
@@ -44,9 +46,10 @@ class Session:
         weakref.finalize(self, self._socket.close)
 
     def begin(self, settings: str) -> None:
-        """Makes the settings, and finds out which server process it is that serves this session."""
+        """Makes the settings, those of PostgreSQL's log too, and finds out which server process serves us."""
         who = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-        [self.backend] = self.run(f"{settings}; {who}")
+        hush = statement_log.hush(self.connection.server_version)
+        [self.backend] = self.run("; ".join(filter(None, (settings, hush, who))))
         # What PostgreSQL has warned of until now, such as at the login, is no matter of a call.
         self._warnings = self.connection.notices
         self._warnings.clear()

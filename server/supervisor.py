@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -139,17 +138,3 @@ def stop_with_supervisor(stop: Event) -> None:
         stop.set()
 
     Thread(target=watch, name="lifeline", daemon=True).start()
-
-
-def check_free(address: str) -> None:
-    """Raises OSError when somebody listens there already: with SO_REUSEPORT the workers would not notice."""
-    host, _, port = address.rpartition(":")
-    family, kind, protocol, _, target = socket.getaddrinfo(
-        host.strip("[]"), int(port), type=socket.SOCK_STREAM
-    )[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(target)
-        except OSError as error:
-            raise OSError(f"can't listen on {address}: {error.strerror}") from error

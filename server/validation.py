@@ -31,6 +31,7 @@ from server.checks import (
 )
 from server.connections import Callback
 from server.errors import FieldViolation, InvalidArgument
+from server.redirect_urls import redirect_url
 
 MAX_FILTER = 1000
 HANDLE = re.compile(r"[a-z0-9_.-]{1,30}")
@@ -101,7 +102,7 @@ CHECKS: dict[type[Message], tuple[Check, ...]] = {
     _accounts.CreateAuthUrlRequest: (
         field("platform", PLATFORM),
         present("external_id", EXTERNAL_ID),
-        present("redirect_url", web_url),
+        present("redirect_url", redirect_url),
         each("permissions", 50, SCOPE),
         nested(
             "platform_options",

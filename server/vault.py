@@ -27,9 +27,14 @@ def fingerprint(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def new_key() -> str:
+    """A new key that a Vault can be made with."""
+    return Fernet.generate_key().decode()
+
+
 def key_file(path: Path) -> str:
     """The key in the file, which is made, readable by its owner alone, if there is none. For dev mode."""
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(Fernet.generate_key().decode())
+        path.write_text(new_key())
     return path.read_text().strip()

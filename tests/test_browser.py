@@ -1,5 +1,6 @@
 """The connect flow in a real browser, which obeys the pages' Content-Security-Policy."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from starlette.routing import Route
 
 from tests.conftest import Running
 from tests.support import Client, recorder, unique
+from tests.test_redirect_urls import TRICKS
+from tests.test_web_pages import contrast
 from tests.web import serving
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -68,6 +71,18 @@ class Browser:
     def decide(self, decision: str) -> None:
         """Clicks on Approve or Deny."""
         self.find(f"button[value={decision}]").click()
+
+    def colour(self, selector: str, name: str, pseudo: str | None = None) -> str:
+        """A colour as the page comes out, as #rrggbb."""
+        computed = "return getComputedStyle(arguments[0], arguments[2]).getPropertyValue(arguments[1])"
+        said = self.driver.execute_script(computed, self.find(selector), name, pseudo)
+        numbers = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", said)
+        assert numbers, said
+        return "#" + "".join(f"{int(number):02x}" for number in numbers.groups())
+
+    def card(self) -> str:
+        """The colour behind everything."""
+        return self.colour("main", "background-color")
 
     def arrives(self, url: str) -> dict[str, str]:
         """Waits until the browser is there, and returns the query that it came with."""
@@ -183,3 +198,48 @@ def test_without_a_redirect_url_the_result_is_a_page(
     assert shown.startswith("Connected")
     assert f"@{handle}" in shown.splitlines()
     assert browser.find(".account img").get_property("naturalWidth")
+
+
+def test_a_reload_shows_the_same_page(browser: Browser, client: Client, running: Running) -> None:
+    """With the cookies as the browser keeps and sends them: it came from another site."""
+    browser.open(auth_url(client))
+    browser.sign_in(unique("mia"), unique("cafe"))
+    browser.decide("approve")
+    browser.arrives(f"{running.settings.callback_url}/sandbox")
+    shown = browser.text()
+    assert shown.startswith("Connected")
+    for _ in range(2):
+        browser.driver.refresh()
+        assert browser.text() == shown
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    browser.driver.refresh()
+    assert browser.text().startswith("Not connected")
+    browser.driver.get_log("browser")  # Chromium says there that the page was answered by 400.
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_placeholders_and_the_deny_button_can_be_seen(browser: Browser, client: Client, scheme: str) -> None:
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    browser.open(auth_url(client))
+    assert contrast(browser.colour("#handle", "color", "::placeholder"), browser.card()) >= 4.5
+    browser.sign_in(unique("mia"))
+    deny = "button[value=deny]"
+    assert contrast(browser.colour(deny, "color"), browser.card()) >= 4.5
+    assert contrast(browser.colour(deny, "border-top-color"), browser.card()) >= 4.5
+
+
+def test_chromium_reads_every_redirect_url_as_we_do(browser: Browser) -> None:
+    """What we accept has the host for Chromium that it has for us; what we refuse need not."""
+    read = "return arguments[0].map(url => { try { return new URL(url).hostname } catch { return null } })"
+    hosts = dict(zip(TRICKS, browser.driver.execute_script(read, list(TRICKS)), strict=True))
+    accepted = {url: taken for url, taken in TRICKS.items() if taken is not None}
+    assert {url: hosts[url] for url in accepted} == accepted
+    # The table is worth something only while Chromium goes elsewhere than a careless reader would think.
+    assert hosts["http://evil.example\\@localhost/"] == "evil.example"
+    assert hosts["http://localhost@evil.example/"] == "evil.example"
+    assert hosts["http://evil.exam\tple/"] == "evil.example"
+    assert hosts["http:///evil.example/"] == "evil.example"
+    assert hosts["http://evil\u3002example/"] == "evil.example"
+    assert {hosts[url] for url in ("http://0x7f.1/", "http://2130706433/", "http://127.1/")} == {"127.0.0.1"}
+    assert len(TRICKS) - len(accepted) >= 30

@@ -71,7 +71,7 @@ def test_what_projects_refuse(settings: dict[str, str], project: str) -> None:
     assert "1 to 255 characters" in refused("projects", "create", " ", **settings)
     url = "https://example.com"
     assert "no project 'nobody'" in refused("projects", "add-redirect-url", "nobody", url, **settings)
-    assert "begins with http" in refused("projects", "add-redirect-url", project, "ftp://x", **settings)
+    assert "must be http:" in refused("projects", "add-redirect-url", project, "ftp://x", **settings)
     assert listed("projects", "list", **settings) == before
 
 
@@ -138,7 +138,15 @@ def diagnosed(code: int, **settings: str) -> dict[str, str]:
     return {subject[6:]: f"{subject[:4]} {detail}" for subject, _, detail in findings}
 
 
-SUBJECTS = ["settings", "database", "migrations", "API keys", "encryption keys", "clock"]
+SUBJECTS = [
+    "settings",
+    "database",
+    "migrations",
+    "API keys",
+    "encryption keys",
+    "PostgreSQL's log",
+    "clock",
+]
 
 
 def test_doctor_finds_a_sound_installation_sound(settings: dict[str, str], project: str) -> None:
@@ -168,9 +176,9 @@ def test_doctor_notices_a_key_that_does_not_decrypt_what_is_stored(
         settings = settings_for(server.settings["database_url"])
     other = Fernet.generate_key().decode()
     findings = diagnosed(1, **{**settings, "encryption_keys": other})
-    assert findings["encryption keys"].startswith("FAIL they can't decrypt the stored tokens")
+    assert findings["encryption keys"].startswith("FAIL they decrypt 0 of 2 tokens")
     rotated = diagnosed(0, **{**settings, "encryption_keys": f"{other},{ENCRYPTION_KEY}"})
-    assert rotated["encryption keys"].startswith("ok ")
+    assert rotated["encryption keys"].startswith("ok   they decrypt 2 of 2 tokens")
 
 
 def test_doctor_notices_that_the_database_is_away(settings: dict[str, str]) -> None:

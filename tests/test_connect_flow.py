@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -107,17 +108,24 @@ def test_deny(flow: Flow) -> None:
 
 
 def test_a_replayed_callback(flow: Flow, sql: Sql) -> None:
+    """By another browser than the one that ended the attempt."""
     callback_url = flow.person.agree(flow.start())
     assert flow.end(callback_url) == ("connected", "")
     before = stored(sql, flow)
-    assert flow.end(callback_url) == ("failed", "AUTH_STATE_USED")
+    with Person(unique("other")) as flow.person:
+        assert flow.end(callback_url) == ("failed", "AUTH_STATE_USED")
     assert stored(sql, flow) == before
 
 
 def test_a_callback_replayed_at_the_same_time_ends_once(flow: Flow) -> None:
     callback_url = flow.person.agree(flow.start())
-    with ThreadPoolExecutor(8) as pool:
-        ends = list(pool.map(flow.end, [callback_url] * 8))
+
+    def end_elsewhere(person: Person) -> tuple[str, str]:
+        return replace(flow, person=person).end(callback_url)
+
+    with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        browsers = [stack.enter_context(Person(unique("browser"))) for _ in range(8)]
+        ends = list(pool.map(end_elsewhere, browsers))
     assert sorted(ends) == [("connected", "")] + [("failed", "AUTH_STATE_USED")] * 7
 
 
@@ -287,7 +295,7 @@ def test_without_a_redirect_url_the_browser_sees_a_page(client: Client) -> None:
         assert again.status_code == 200
         refused = person.open(person.decline(flow.start(redirect_url="")))
         assert refused.status_code == 400
-        assert "was declined" in refused.text
+        assert "You chose not to connect" in refused.text
 
 
 def test_the_callback_of_another_platform_does_not_end_the_attempt(client: Client) -> None:

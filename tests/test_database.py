@@ -126,7 +126,7 @@ def test_a_check_that_does_not_come_back_counts_as_no_and_holds_one_thread(node:
         node.freeze()
         eventually("it is late", lambda: not liveness.serving())
         # As long as a statement is waited for, and connecting.
-        eventually("another check has failed", lambda: liveness._alive is False)
+        eventually("another check has failed", lambda: liveness._trouble is not None)
         assert not liveness.serving()
         assert threading.active_count() <= before + 1, "beside the cancellation, no thread more"
         node.thaw()

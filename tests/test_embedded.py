@@ -66,7 +66,8 @@ def _made(server: Server, data_dir: Path) -> tuple[str, str]:
     assert [mode(path) for path in files] == [0o600, 0o600]
     key, encryption_key = (path.read_text().strip() for path in files)
     banner = server.output.read_text()
-    assert f"dev key  {key}" in banner
+    assert f"dev key  in {files[0]}" in banner
+    assert key not in banner
     assert encryption_key not in banner
     return key, encryption_key
 
@@ -112,7 +113,7 @@ class Started(Exception):
     """PostgreSQL would have been started here."""
 
 
-def _started(data_dir: Path) -> Any:
+def _started(data_dir: Path, *, start: bool) -> Any:
     raise Started(data_dir)
 
 

@@ -1,8 +1,11 @@
 """The OAuth client of the platforms, when a platform misbehaves: every answer is one of two failures."""
 
 import socket
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,10 +27,14 @@ TOKENS = Tokens(SECRETS[2], SECRETS[3], None, ())
 
 CALLS: dict[str, Callable[[OAuth2Platform], object]] = {
     "exchange": lambda platform: platform.exchange(
-        code=SECRETS[0], code_verifier=VERIFIER, redirect_uri=REDIRECT_URI, now=NOW
+        code=SECRETS[0],
+        code_verifier=VERIFIER,
+        redirect_uri=REDIRECT_URI,
+        now=NOW,
+        until=platform.deadline(),
     ),
-    "profiles": lambda platform: platform.profiles(TOKENS, NOW),
-    "revoke": lambda platform: platform.revoke(TOKENS),
+    "profiles": lambda platform: platform.profiles(TOKENS, NOW, platform.deadline()),
+    "revoke": lambda platform: platform.revoke(TOKENS, platform.deadline()),
 }
 
 
@@ -85,6 +92,61 @@ def test_silence_is_unreachable(call: Callable[[OAuth2Platform], object]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = load(f"http://127.0.0.1:{listener.getsockname()[1]}", timedelta(milliseconds=200))["sandbox"]
         assert failing(call, silent) is PlatformUnreachable
+
+
+@contextmanager
+def dripping(*lines: bytes) -> Iterator[str]:
+    """A platform that sends these lines at once, and then a byte now and then, for as long as one listens."""
+    ended = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.recv(65_536)
+            client.sendall(b"".join(lines))
+            while not ended.wait(0.05):
+                client.sendall(b" ")
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+DRIPS = {
+    "status": (b"HTTP/1.1 200 O",),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Slow: "),
+    "body": (
+        b"HTTP/1.1 200 OK\r\n",
+        b"Content-Type: application/json\r\n",
+        b"Content-Length: 100000\r\n\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("lines", DRIPS.values(), ids=DRIPS)
+def test_a_platform_that_drips_is_not_waited_for_past_the_one_deadline(
+    call: Callable[[OAuth2Platform], object], lines: tuple[bytes, ...]
+) -> None:
+    with dripping(*lines) as url:
+        started = time.monotonic()
+        assert failing(call, load(url, timedelta(seconds=0.5))["sandbox"]) is PlatformUnreachable
+        assert 0.5 <= time.monotonic() - started < 8
+
+
+def test_a_platform_is_not_waited_for_past_the_callers_deadline() -> None:
+    with dripping(*DRIPS["headers"]) as url:
+        platform = load(url, timedelta(seconds=60))["sandbox"]
+        started = time.monotonic()
+        with pytest.raises(PlatformUnreachable, match="in time"):
+            platform.revoke(TOKENS, platform.deadline(started + 0.3))
+        assert time.monotonic() - started < 8
 
 
 ECHO = f'{{"error": "{SECRETS[0]} {VERIFIER}", "error_description": "{SECRETS[2]} {SECRETS[3]}"}}'
@@ -157,7 +219,7 @@ def test_an_unreadable_profiles_answer(answering: Answering, body: str) -> None:
 
 def test_profiles_are_cleaned_and_fall_back_on_the_login(answering: Answering) -> None:
     body = r'{"data": [{"id": 12, "username": "a\u0000b", "name": "\ud800x", "picture": "javascript:x"}]}'
-    assert answering.says(200, body).profiles(TOKENS, NOW) == [Profile("12", "ab", "?x", "", TOKENS)]
+    assert CALLS["profiles"](answering.says(200, body)) == [Profile("12", "ab", "?x", "", TOKENS)]
 
 
 def test_a_token_answer_without_extras(answering: Answering) -> None:

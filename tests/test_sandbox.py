@@ -84,7 +84,9 @@ def get_code(person: Person, platform: OAuth2Platform) -> str:
 
 
 def exchange(platform: OAuth2Platform, code: str) -> Tokens:
-    return platform.exchange(code=code, code_verifier=VERIFIER, redirect_uri=REDIRECT_URI, now=NOW)
+    return platform.exchange(
+        code=code, code_verifier=VERIFIER, redirect_uri=REDIRECT_URI, now=NOW, until=platform.deadline()
+    )
 
 
 def log_in(person: Person, platform: OAuth2Platform) -> Tokens:
@@ -98,7 +100,7 @@ def names(profiles: list[Profile]) -> list[str]:
 def is_dead(platform: OAuth2Platform, tokens: Tokens) -> bool:
     """Whether the platform refuses the access token."""
     try:
-        platform.profiles(tokens, NOW)
+        platform.profiles(tokens, NOW, platform.deadline())
     except PlatformRefused as error:
         return str(error) == "invalid_token"
     return False
@@ -133,7 +135,7 @@ def test_approve_brings_tokens_and_the_profile(alice: Person, platform: OAuth2Pl
     tokens = exchange(platform, answer["code"])
     assert tokens.expire_time == NOW + timedelta(hours=1)
     assert tokens.scopes == ("profile.read", "posts.write")
-    [profile] = platform.profiles(tokens, NOW)
+    [profile] = platform.profiles(tokens, NOW, platform.deadline())
     assert profile == Profile(
         platform_user_id=f"sbx_u_{hashlib.sha256(b'alice.b').hexdigest()[:12]}",
         username="alice.b",
@@ -171,14 +173,14 @@ def test_deny(alice: Person, platform: OAuth2Platform) -> None:
 def test_each_page_has_tokens_of_its_own(alice: Person, platform: OAuth2Platform) -> None:
     alice.pages = "acme, beta"
     tokens = log_in(alice, platform)
-    profiles = platform.profiles(tokens, NOW)
+    profiles = platform.profiles(tokens, NOW, platform.deadline())
     assert names(profiles) == ["alice", "acme", "beta"]
     assert len({profile.tokens.access_token for profile in profiles}) == 3
-    platform.revoke(profiles[1].tokens)
+    platform.revoke(profiles[1].tokens, platform.deadline())
     assert is_dead(platform, profiles[1].tokens)
-    [beta] = platform.profiles(profiles[2].tokens, NOW)
+    [beta] = platform.profiles(profiles[2].tokens, NOW, platform.deadline())
     assert beta == profiles[2], "an account's token shows the account alone and brings no other tokens"
-    assert names(platform.profiles(tokens, NOW)) == ["alice", "acme", "beta"]
+    assert names(platform.profiles(tokens, NOW, platform.deadline())) == ["alice", "acme", "beta"]
 
 
 def test_an_unchecked_page_is_not_shared(alice: Person, platform: OAuth2Platform) -> None:
@@ -186,16 +188,16 @@ def test_an_unchecked_page_is_not_shared(alice: Person, platform: OAuth2Platform
     address = authorization_url(platform)
     assert alice.sign_in(address).text.count(" checked>") == 3
     tokens = exchange(platform, brought_back(alice.agree(address, ["beta"]))["code"])
-    assert names(platform.profiles(tokens, NOW)) == ["beta"]
+    assert names(platform.profiles(tokens, NOW, platform.deadline())) == ["beta"]
     tokens = exchange(platform, brought_back(alice.agree(address, []))["code"])
-    assert platform.profiles(tokens, NOW) == []
+    assert platform.profiles(tokens, NOW, platform.deadline()) == []
 
 
 def test_two_logins_of_one_page_get_the_same_id(alice: Person, platform: OAuth2Platform) -> None:
     alice.pages = "acme"
-    [_, first] = platform.profiles(log_in(alice, platform), NOW)
+    [_, first] = platform.profiles(log_in(alice, platform), NOW, platform.deadline())
     with Person("bob", ["acme"]) as bob:
-        [_, second] = platform.profiles(log_in(bob, platform), NOW)
+        [_, second] = platform.profiles(log_in(bob, platform), NOW, platform.deadline())
     assert first.platform_user_id == second.platform_user_id
 
 
@@ -205,7 +207,7 @@ def test_a_restart_keeps_logins_and_tokens(
     tokens = log_in(alice, platform)
     with serving(Starlette(routes=sandbox.routes("", CALLBACK_URL, clock))) as other:
         restarted = load(other)["sandbox"]
-        assert names(restarted.profiles(tokens, NOW)) == ["alice"]
+        assert names(restarted.profiles(tokens, NOW, restarted.deadline())) == ["alice"]
         assert "Signed in as <strong>@alice" in alice.open(authorization_url(restarted)).text
 
 
@@ -401,13 +403,13 @@ def test_a_replayed_code_revokes_what_it_brought(
     code = get_code(alice, platform)
     other = log_in(alice, platform)
     tokens = exchange(platform, code)
-    [_, page] = platform.profiles(tokens, NOW)
+    [_, page] = platform.profiles(tokens, NOW, platform.deadline())
     with clock.ahead(minutes=30):
         with pytest.raises(PlatformRefused, match="invalid_grant"):
             exchange(platform, code)
         assert is_dead(platform, tokens)
         assert is_dead(platform, page.tokens)
-        assert names(platform.profiles(other, NOW)) == ["alice", "acme"]
+        assert names(platform.profiles(other, NOW, platform.deadline())) == ["alice", "acme"]
 
 
 def test_one_of_many_exchanges_wins(url: str, alice: Person, platform: OAuth2Platform, sql: Sql) -> None:
@@ -461,12 +463,12 @@ def test_refresh_rotates_and_reuse_revokes_the_family(
     url: str, alice: Person, platform: OAuth2Platform, clock: AdjustableClock
 ) -> None:
     alice.pages = "acme"
-    [own, acme] = platform.profiles(log_in(alice, platform), NOW)
+    [own, acme] = platform.profiles(log_in(alice, platform), NOW, platform.deadline())
     with clock.ahead(hours=1):
         assert is_dead(platform, own.tokens)
         new = refresh(url, own.tokens.refresh_token).json()
         fresh = replace(own.tokens, access_token=new["access_token"], refresh_token=new["refresh_token"])
-        assert names(platform.profiles(fresh, NOW)) == ["alice"]
+        assert names(platform.profiles(fresh, NOW, platform.deadline())) == ["alice"]
         reused = refresh(url, own.tokens.refresh_token)
         assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
         assert is_dead(platform, fresh)
@@ -481,13 +483,13 @@ def test_a_spent_code_is_no_refresh_token(url: str, alice: Person, platform: OAu
     code = get_code(alice, platform)
     tokens = exchange(platform, code)
     assert refresh(url, code).status_code == 400
-    assert platform.profiles(tokens, NOW), "and revokes nothing"
+    assert platform.profiles(tokens, NOW, platform.deadline()), "and revokes nothing"
 
 
 def test_revoke(url: str, alice: Person, platform: OAuth2Platform) -> None:
     tokens = log_in(alice, platform)
-    platform.revoke(tokens)
-    platform.revoke(tokens)
+    platform.revoke(tokens, platform.deadline())
+    platform.revoke(tokens, platform.deadline())
     assert is_dead(platform, tokens)
     assert refresh(url, tokens.refresh_token).json()["error"] == "invalid_grant"
 
@@ -496,7 +498,7 @@ def test_revoking_an_access_token_leaves_the_refresh_token(
     url: str, alice: Person, platform: OAuth2Platform
 ) -> None:
     tokens = log_in(alice, platform)
-    platform.revoke(replace(tokens, refresh_token=None))
+    platform.revoke(replace(tokens, refresh_token=None), platform.deadline())
     assert is_dead(platform, tokens)
     assert refresh(url, tokens.refresh_token).status_code == 200
 

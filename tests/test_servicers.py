@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server import errors
+from server.call import Call
 from server.identity import Caller
 from server.interceptors import _call
 from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
-from server.unary_server import Call
 from tests.conftest import Running
 from tests.support import MESSAGES, Client, import_request
 

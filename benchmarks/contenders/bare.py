@@ -14,8 +14,10 @@ from pathlib import Path
 import grpc
 import psycopg2
 
+from server.call import Method
+from server.call_loop import CallLoop
 from server.interceptors import METHODS
-from server.unary_server import UnaryServer
+from server.lanes import Lane
 
 THREADS = 4
 Behaviour = Callable[[bytes, object], bytes]
@@ -59,15 +61,27 @@ def after_statement(url: str, prepare: str, execute: str, behaviour: Behaviour) 
     return answer
 
 
+def _bare_method(path: str, behaviour: Behaviour) -> Method:
+    return Method(
+        path=path,
+        lane="calls",
+        admit=lambda call, then: then(),
+        rows=lambda request: (),
+        serve=behaviour,
+        refuse=lambda call, why: None,
+        ended=lambda call: None,
+    )
+
+
 def serve(port: int, behaviour: Behaviour, *, loop: bool) -> None:
     """Serves until SIGTERM."""
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 1)])
     server.add_insecure_port(f"127.0.0.1:{port}")
     if loop:
-        unary = UnaryServer(server, THREADS, max_waiting=1000)
+        calls = CallLoop(server, {"calls": Lane("calls", THREADS, 1000)}, 4 * 1024 * 1024)
         for path in METHODS:
-            unary.add(path, behaviour, behaviour)
-        unary.start()
+            calls.add(_bare_method(path, behaviour))
+        calls.start()
     else:
         server.add_generic_rpc_handlers((AnyMethod(behaviour),))
         server.start()

@@ -59,13 +59,13 @@ TRANSIENT_ERRORS = {"server_error", "temporarily_unavailable", "slow_down"}
 TRANSIENT_STATUSES = {408, 425, 429}
 
 
-def check(response: Response) -> None:
+async def check(response: Response) -> None:
     """Lets a 2xx answer pass. Raises PlatformRefused for a 4xx, PlatformUnreachable for everything else."""
     status = response.status_code
     if response.is_success:
         return
     if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
-        response.read()
+        await response.aread()
         raise failure(_error_code(response), f"HTTP {status}")
     raise PlatformUnreachable(f"HTTP {status}")
 

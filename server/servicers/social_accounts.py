@@ -13,7 +13,7 @@ from server.accounts import Accounts
 from server.connections import Callback, Connections
 from server.convert import optional
 from server.identity import Clock
-from server.interceptors import caller
+from server.interceptors import caller, deadline
 from server.validation import ACCOUNT_MASK
 
 
@@ -46,10 +46,11 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
             Callback.from_query(urlsplit(request.callback_url).query),
             caller=caller(),
             external_id=optional(request, "external_id"),
+            deadline=deadline(),
         )
         return pb.CompleteAuthResponse(
             connected_accounts=[convert.account(row) for row in finished.connected],
-            rejected_accounts=[convert.rejected_account(*refused) for refused in finished.rejected],
+            rejected_accounts=[convert.rejected_account(profile) for profile in finished.rejected],
         )
 
     def ImportSocialAccount(
@@ -117,11 +118,11 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
     def DisconnectSocialAccount(
         self, request: pb.DisconnectSocialAccountRequest, context: grpc.ServicerContext
     ) -> pb.DisconnectSocialAccountResponse:
-        row = self._accounts.disconnect(caller(), request.social_account_id, request.etag)
+        row = self._accounts.disconnect(caller(), request.social_account_id, request.etag, deadline())
         return pb.DisconnectSocialAccountResponse(social_account=convert.account(row))
 
     def DeleteSocialAccount(
         self, request: pb.DeleteSocialAccountRequest, context: grpc.ServicerContext
     ) -> pb.DeleteSocialAccountResponse:
-        self._accounts.delete(caller(), request.social_account_id, request.etag)
+        self._accounts.delete(caller(), request.social_account_id, request.etag, deadline())
         return pb.DeleteSocialAccountResponse()

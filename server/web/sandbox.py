@@ -5,7 +5,6 @@ This file is what a person sees: sign-in, consent, avatars. What apps call is in
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from authlib.common.urls import add_params_to_uri
@@ -30,10 +29,10 @@ from server.web.sandbox_requests import (
     page_handles,
     single_values,
 )
+from server.web.threads import Endpoint, Threads
 
 COOKIE = "hitchpost_sandbox"
-
-Endpoint = Callable[[Request], Response]
+THREADS = 4
 
 
 class Sandbox:
@@ -101,7 +100,7 @@ class Sandbox:
     def consent(self, request: Request) -> Response:
         """POST /sandbox/consent: back to the app, with a code or with access_denied."""
         data = form(request)
-        chosen = [name for name in data.getlist("account") if isinstance(name, str)]
+        chosen = data.getlist("account")
         fields = single_values((item for item in data.multi_items() if item[0] != "account"), MAX_QUERY)
         wanted = self._wanted(fields.get("query", ""))
         secret = request.cookies.get(COOKIE, "")
@@ -166,18 +165,27 @@ class Sandbox:
 
 
 def routes(public_url: str, callback_url: str, clock: Clock) -> list[Route]:
-    """Everything below /sandbox. Neither URL has a final slash; the endpoints run in Starlette's threads."""
+    """Everything below /sandbox. Neither URL has a final slash."""
     sandbox, api = Sandbox(public_url, callback_url, clock), SandboxApi(public_url, clock)
+    # Of its own: callbacks, which wait for this platform, may have taken all of theirs.
+    threads = Threads(THREADS)
+
+    def page(path: str, endpoint: Endpoint, *methods: str) -> Route:
+        return Route(path, threads.run(sandbox.guarded(endpoint)), methods=methods or ["GET"])
+
+    def machine(name: str, endpoint: Endpoint, method: str) -> Route:
+        return Route(f"/sandbox/{name}", threads.run(endpoint), methods=[method])
+
     return [
-        Route("/sandbox", sandbox.guarded(sandbox.index)),
-        Route("/sandbox/authorize", sandbox.guarded(sandbox.authorize)),
-        Route("/sandbox/sign-in", sandbox.guarded(sandbox.sign_in), methods=["POST"]),
-        Route("/sandbox/sign-out", sandbox.guarded(sandbox.sign_out), methods=["POST"]),
-        Route("/sandbox/consent", sandbox.guarded(sandbox.consent), methods=["POST"]),
-        Route("/sandbox/avatars/{handle}.svg", sandbox.guarded(sandbox.avatar)),
-        Route("/sandbox/token", api.token, methods=["POST"]),
-        Route("/sandbox/revoke", api.revoke, methods=["POST"]),
-        Route("/sandbox/profiles", api.profiles),
+        page("/sandbox", sandbox.index),
+        page("/sandbox/authorize", sandbox.authorize),
+        page("/sandbox/sign-in", sandbox.sign_in, "POST"),
+        page("/sandbox/sign-out", sandbox.sign_out, "POST"),
+        page("/sandbox/consent", sandbox.consent, "POST"),
+        page("/sandbox/avatars/{handle}.svg", sandbox.avatar),
+        machine("token", api.token, "POST"),
+        machine("revoke", api.revoke, "POST"),
+        machine("profiles", api.profiles, "GET"),
     ]
 
 

@@ -1,10 +1,7 @@
 """What docs/clients.md promises of retries and keepalive, with the very config that stands there."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +21,6 @@ from tests.support import Client, unique
 PAGE = (REPOSITORY / "docs" / "clients.md").read_text()
 SERVICE_CONFIG = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0]
 RETRYING = [("grpc.service_config", SERVICE_CONFIG), ("grpc.enable_retries", 1)]
-
-
-PYTHON_PROGRAM = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +65,6 @@ def test_without_the_config_the_caller_would_have_seen_it(server: Server) -> Non
     client, call = kill_during_create(server, [("grpc.enable_retries", 0)])
     assert call.code() is grpc.StatusCode.UNAVAILABLE
     client.channel.close()
-
-
-def test_the_python_program_runs_as_it_stands(server: Server) -> None:
-    with local_channel(server.address) as channel:
-        client = server.new_client(channel)
-        account = client.connect("mia", "user_123")
-
-    def run(key: str) -> str:
-        settings = {"HITCHPOST_ADDRESS": server.address, "HITCHPOST_KEY": key}
-        command = [sys.executable, "-c", PYTHON_PROGRAM]
-        return subprocess.check_output(command, cwd=REPOSITORY, env=os.environ | settings, text=True)
-
-    assert run(client.key or "") == f"{account.id} mia\n"
-    assert run("hp_wrong") == "UNAUTHENTICATED ERROR_REASON_API_KEY_INVALID\n"
 
 
 def test_the_clients_have_the_config_of_the_page() -> None:

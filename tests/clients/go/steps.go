@@ -222,8 +222,17 @@ func (s *story) missDeadline(ctx context.Context) (seen, error) {
 
 func (s *story) cancelCall(ctx context.Context) (seen, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers, err := s.health.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := answers.Recv(); err != nil {
+		return nil, err
+	}
 	cancel()
-	return nil, s.listAny(ctx)
+	_, err = answers.Recv()
+	return nil, err
 }
 
 func (s *story) checkHealth(ctx context.Context) (seen, error) {

@@ -44,7 +44,7 @@ RETRIES = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ]
@@ -144,13 +144,10 @@ class Story:
         return {}
 
     def cancellation(self) -> Seen:
-        request = accounts_pb.ListSocialAccountsRequest()
-        call = self.accounts.ListSocialAccounts.future(request, metadata=self.key, timeout=10)
-        call.cancel()
-        try:
-            call.result()
-        except grpc.FutureCancelledError:
-            return {"code": "CANCELLED"}
+        answers = self.health_checks.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        next(answers)
+        answers.cancel()
+        next(answers)
         return {}
 
     def health(self) -> Seen:

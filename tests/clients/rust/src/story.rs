@@ -187,13 +187,11 @@ impl Story {
         Ok(json!({}))
     }
 
-    // A call is cancelled by dropping its future, or aborting its task: nobody is left to be given a status.
-    async fn cancellation(&self) -> anyhow::Result<Value> {
-        let mut accounts = self.hitchpost.accounts.clone();
-        let call =
-            tokio::spawn(
-                async move { accounts.list_social_accounts(ListSocialAccountsRequest::default()).await },
-            );
+    // A call is cancelled by dropping it, or aborting its task: nobody is left to be given a status.
+    async fn cancellation(&mut self) -> anyhow::Result<Value> {
+        let mut answers = self.hitchpost.health.watch(HealthCheckRequest::default()).await?.into_inner();
+        answers.message().await?.context("no first answer")?;
+        let call = tokio::spawn(async move { answers.message().await });
         tokio::task::yield_now().await;
         call.abort();
         match call.await {

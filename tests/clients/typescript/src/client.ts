@@ -6,7 +6,7 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { HealthClient } from "./gen/health/v1/health.js";
+import { HealthCheckRequest, HealthClient } from "./gen/health/v1/health.js";
 import { SocialAccountServiceClient } from "./gen/hitchpost/v1/social_account_service.js";
 import { SocialPostServiceClient } from "./gen/hitchpost/v1/social_post_service.js";
 
@@ -27,7 +27,7 @@ const RETRIES = {
         initialBackoff: "0.1s",
         maxBackoff: "2s",
         backoffMultiplier: 2,
-        retryableStatusCodes: ["UNAVAILABLE"],
+        retryableStatusCodes: ["UNAVAILABLE", "CANCELLED"],
       },
     },
   ],
@@ -38,8 +38,6 @@ export interface Options {
   metadata?: Metadata;
   /** Milliseconds until the deadline. */
   timeout?: number;
-  /** Cancels the call. */
-  signal?: AbortSignal;
 }
 
 type Unary<Request, Response> = (
@@ -63,14 +61,12 @@ export function connect(address: string, credentials: ChannelCredentials, key: s
   const health = new HealthClient(address, credentials);
 
   function promised<Request, Response>(client: Client, method: Unary<Request, Response>) {
-    return (request: Request, { metadata = bearer(key), timeout = 10_000, signal }: Options = {}) =>
+    return (request: Request, { metadata = bearer(key), timeout = 10_000 }: Options = {}) =>
       new Promise<Response>((resolve, reject) => {
-        signal?.throwIfAborted();
         const deadline = Date.now() + timeout;
-        const call = method.call(client, request, metadata, { deadline }, (error, response) =>
+        method.call(client, request, metadata, { deadline }, (error, response) =>
           error ? reject(error) : resolve(response),
         );
-        signal?.addEventListener("abort", () => call.cancel(), { once: true });
       });
   }
 
@@ -82,6 +78,8 @@ export function connect(address: string, credentials: ChannelCredentials, key: s
     createSocialPost: promised(posts, posts.createSocialPost),
     listSocialPosts: promised(posts, posts.listSocialPosts),
     checkHealth: promised(health, health.check),
+    watchHealth: (request: HealthCheckRequest, timeout = 10_000) =>
+      health.watch(request, new Metadata(), { deadline: Date.now() + timeout }),
     close: () => [accounts, posts, health].forEach((client) => client.close()),
   };
 }

@@ -156,10 +156,8 @@ export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
     },
 
     async cancellation() {
-      const controller = new AbortController();
-      const call = hitchpost.listSocialAccounts(ListSocialAccountsRequest.create(), { signal: controller.signal });
-      controller.abort();
-      await call;
+      const answers = hitchpost.watchHealth(HealthCheckRequest.create());
+      for await (const _ of answers) answers.cancel();
       return {};
     },
 

@@ -43,7 +43,7 @@ final class Hitchpost implements AutoCloseable {
                       "initialBackoff", "0.1s",
                       "maxBackoff", "2s",
                       "backoffMultiplier", 2.0,
-                      "retryableStatusCodes", List.of("UNAVAILABLE")))));
+                      "retryableStatusCodes", List.of("UNAVAILABLE", "CANCELLED")))));
 
   private final ManagedChannel channel;
   private final ClientInterceptor key;
@@ -66,13 +66,6 @@ final class Hitchpost implements AutoCloseable {
 
   SocialAccountServiceGrpc.SocialAccountServiceBlockingStub accountsWithoutKey() {
     return SocialAccountServiceGrpc.newBlockingStub(channel)
-        .withDeadlineAfter(TIMEOUT_SECONDS, SECONDS);
-  }
-
-  /** The same with futures as answers. */
-  SocialAccountServiceGrpc.SocialAccountServiceFutureStub futureAccounts() {
-    return SocialAccountServiceGrpc.newFutureStub(channel)
-        .withInterceptors(key)
         .withDeadlineAfter(TIMEOUT_SECONDS, SECONDS);
   }
 

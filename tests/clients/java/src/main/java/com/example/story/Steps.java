@@ -169,10 +169,11 @@ final class Steps {
 
   private Map<String, Object> cancellation() throws Exception {
     var context = Context.current().withCancellation();
-    var request = ListSocialAccountsRequest.getDefaultInstance();
-    var answer = context.call(() -> hitchpost.futureAccounts().listSocialAccounts(request));
+    var request = HealthCheckRequest.getDefaultInstance();
+    var answers = context.call(() -> hitchpost.health().watch(request));
+    answers.next();
     context.cancel(null);
-    answer.get();
+    answers.next();
     return Map.of();
   }
 

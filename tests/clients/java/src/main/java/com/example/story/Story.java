@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ExecutionException;
 import org.yaml.snakeyaml.Yaml;
 
 /**
@@ -53,7 +52,7 @@ public final class Story {
       var seen = new HashMap<String, Object>(Map.of("code", "OK"));
       seen.putAll(step.play());
       return seen;
-    } catch (StatusRuntimeException | ExecutionException error) {
+    } catch (StatusRuntimeException error) {
       return Failure.of(error);
     }
   }

@@ -1,0 +1,191 @@
+"""What is under way on a worker: bounds for open calls, and for the bytes of their requests and answers.
+
+How long a message will be is not known before it is there, so each one that is waited for counts with the
+most that it may have. A call that finds no room waits until there is: its message is not asked for before,
+and HTTP/2 keeps it with the client.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+MAX_CALLS = 2_000
+MAX_BYTES = 64 * 1024 * 1024
+# A connection may have this part of a worker's bytes under way.
+CONNECTION_SHARE = 4
+# How long a client is waited for: to send its message, and to take its answer.
+PATIENCE_SECONDS = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """A client's connection: its open calls, their bytes, and those of its calls that wait for room."""
+
+    peer: bytes
+    calls: int = 0
+    bytes: int = 0
+    waiting: "deque[Exchange]" = field(default_factory=deque)
+
+
+class Exchange(Protocol):
+    """A call on the wire, the bytes that it counts with, and whether it counts no longer."""
+
+    connection: Connection
+    held: int
+    gone: bool
+
+    def receive(self) -> None:
+        """Asks for the request's message."""
+
+    def give_up(self) -> None:
+        """Ends the call, whose client has been waited for long enough."""
+
+
+class Traffic:
+    """The bounds of a worker. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        max_message_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        max_bytes: int = MAX_BYTES,
+        share: int = CONNECTION_SHARE,
+    ) -> None:
+        """`max_bytes` are under way at most, of a connection this share of them."""
+        self._message_bytes = max_message_bytes
+        # Else no message could ever be asked for.
+        self._max_bytes = max(max_bytes, 2 * share * max_message_bytes)
+        self._of_a_connection = self._max_bytes // share
+        self._clock = clock
+        self._lock = Lock()
+        self._connections: dict[bytes, Connection] = {}
+        # Those whose calls wait for room, in turn.
+        self._crowded: deque[Connection] = deque()
+        # Since when a call's client is waited for, the longest first.
+        self._since: dict[Exchange, float] = {}
+        self.calls = 0
+        self.bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the worker has more open calls than it accepts."""
+        return self.calls > MAX_CALLS
+
+    def enter(self, peer: bytes) -> Connection:
+        """Counts a new call of this connection."""
+        with self._lock:
+            connection = self._connections.get(peer)
+            if connection is None:
+                connection = self._connections[peer] = Connection(peer)
+            connection.calls += 1
+            self.calls += 1
+            return connection
+
+    def ask(self, exchange: Exchange) -> None:
+        """Asks for the call's message as soon as there is room for it."""
+        connection = exchange.connection
+        with self._lock:
+            if exchange.gone:
+                return
+            if not self._has_room(connection):
+                if not connection.waiting:
+                    self._crowded.append(connection)
+                connection.waiting.append(exchange)
+                return
+            self._reserve(exchange)
+        exchange.receive()
+
+    def settle(self, exchange: Exchange, size: int) -> None:
+        """What the client was waited for has happened; the call now holds this many bytes."""
+        with self._lock:
+            self._since.pop(exchange, None)
+            if not exchange.gone:
+                self._hold(exchange, size)
+            asked = self._next()
+        _receive(asked)
+
+    def answering(self, exchange: Exchange, size: int) -> None:
+        """The answer of this many bytes is on its way, and the request no longer needed."""
+        with self._lock:
+            if not exchange.gone:
+                self._hold(exchange, size)
+                self._since[exchange] = self._clock()
+
+    def leave(self, exchange: Exchange) -> None:
+        """The call has ended."""
+        connection = exchange.connection
+        with self._lock:
+            self._since.pop(exchange, None)
+            self._hold(exchange, 0)
+            exchange.gone = True
+            if connection.waiting and exchange in connection.waiting:
+                connection.waiting.remove(exchange)
+            connection.calls -= 1
+            self.calls -= 1
+            if not connection.calls:
+                del self._connections[connection.peer]
+            asked = self._next()
+        _receive(asked)
+
+    def is_crowded(self, connection: Connection) -> bool:
+        """Whether this connection has its share of bytes under way, so that no answer should be added."""
+        return connection.bytes >= self._of_a_connection
+
+    def give_up_overdue(self) -> None:
+        """Ends the calls whose clients neither send nor take what they should."""
+        overdue = []
+        with self._lock:
+            limit = self._clock() - PATIENCE_SECONDS
+            for exchange, since in self._since.items():
+                if since > limit:
+                    break
+                overdue.append(exchange)
+            for exchange in overdue:
+                del self._since[exchange]
+        for exchange in overdue:
+            exchange.give_up()
+
+    def _has_room(self, connection: Connection) -> bool:
+        return (
+            self.bytes + self._message_bytes <= self._max_bytes
+            and connection.bytes + self._message_bytes <= self._of_a_connection
+        )
+
+    def _reserve(self, exchange: Exchange) -> None:
+        self._hold(exchange, self._message_bytes)
+        self._since[exchange] = self._clock()
+
+    def _hold(self, exchange: Exchange, size: int) -> None:
+        change = size - exchange.held
+        exchange.held = size
+        exchange.connection.bytes += change
+        self.bytes += change
+
+    def _next(self) -> Sequence[Exchange]:
+        """The calls that there is room for now, from each connection in turn."""
+        if not self._crowded:
+            return ()
+        found: list[Exchange] = []
+        passed_over: list[Connection] = []
+        for _ in range(len(self._crowded)):
+            connection = self._crowded.popleft()
+            if not connection.waiting:
+                continue
+            if not self._has_room(connection):
+                passed_over.append(connection)
+                continue
+            exchange = connection.waiting.popleft()
+            self._reserve(exchange)
+            found.append(exchange)
+            self._crowded.append(connection)
+        self._crowded.extendleft(reversed(passed_over))
+        return found
+
+
+def _receive(exchanges: Iterable[Exchange]) -> None:
+    for exchange in exchanges:
+        exchange.receive()

@@ -1,0 +1,147 @@
+"""How the web process takes connections: uvicorn, with the limits that it lacks.
+
+A connection has a fixed time for each whole request, headers and body together, however it drips, and for
+taking an answer; and when there are too many, the one that has made us wait longest makes room.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import cast
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MAX_CONNECTIONS = 500
+REQUEST_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+# What a client may send of its next requests before it has the answer to this one.
+MAX_AHEAD_BYTES = 65_536
+# How many more the kernel may hand over in one turn of the loop.
+BACKLOG = 128
+
+_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection of a client that may be slow, or hostile."""
+
+    evicted = False
+    waiting_since = 0.0
+    _request_timer: "_Timer"
+    _answer_timer: "_Timer"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is the client's turn: to send a request, or the rest of one, or to take its leave."""
+        return self.cycle is None or self.cycle.response_complete or self._receiving()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The connection is there; so is the first request, soon."""
+        super().connection_made(transport)
+        self.waiting_since = self.loop.time()
+        self._request_timer = _Timer(self.loop, REQUEST_SECONDS, self._too_late)
+        self._answer_timer = _Timer(self.loop, ANSWER_SECONDS, transport.abort)
+        self._time_the_request()
+        self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._request_timer.stop()
+        self._answer_timer.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request, or several."""
+        super().data_received(data)
+        self._time_the_request()
+        if len(self.conn.trailing_data[0]) > MAX_AHEAD_BYTES:
+            self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        """The answer is written; it is the client's turn again."""
+        self.waiting_since = self.loop.time()
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            # The next request was there already, in part.
+            self._time_the_request()
+
+    def pause_writing(self) -> None:
+        """The client does not take what it asked for."""
+        self._answer_timer.start()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does."""
+        self._answer_timer.stop()
+        super().resume_writing()
+
+    def evict(self) -> None:
+        """Ends the connection at once."""
+        self.evicted = True
+        self.transport.abort()
+
+    def _receiving(self) -> bool:
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    def _time_the_request(self) -> None:
+        """Starts the clock with a request's first byte, and stops it with its last."""
+        if self._receiving():
+            self._request_timer.start()
+        else:
+            self._request_timer.stop()
+
+    def _too_late(self) -> None:
+        answered = self.conn.their_state is h11.SEND_BODY and self.cycle.response_started
+        if not answered and not self.transport.is_closing():
+            self.transport.write(_TOO_LATE)
+        self.transport.close()
+
+    def _make_room(self) -> None:
+        if len(self.connections) <= MAX_CONNECTIONS:
+            return
+        present = [one for one in cast("set[BoundedProtocol]", self.connections) if not one.evicted]
+        if len(present) > MAX_CONNECTIONS:
+            waiting = (one for one in present if one.waiting)
+            min(waiting, key=lambda one: one.waiting_since).evict()
+
+
+class _Timer:
+    """Does something later, unless it is stopped before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]) -> None:
+        self._loop, self._seconds, self._action = loop, seconds, action
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Goes on, if it is running already."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, self._action)
+
+    def stop(self) -> None:
+        """Begins anew with the next start."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+def server(app: ASGIApp, address: str, drain_timeout: timedelta) -> uvicorn.Server:
+    """A server for `host:port` that lets requests in flight finish when it is told to exit."""
+    host, _, port = address.rpartition(":")
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host.strip("[]"),
+            port=int(port),
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            backlog=BACKLOG,
+            log_config=None,
+            # It would log queries, which hold codes; AccessLog has taken its place.
+            access_log=False,
+            timeout_graceful_shutdown=int(drain_timeout.total_seconds()),
+        )
+    )
