@@ -121,12 +121,12 @@ def _accounts(
     filters: Mapping[str, Sequence[Any]], after: str | None
 ) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, after)
-    return account_lists.list_statement(shape), values
+    return account_lists.list_statement(shape).small, values
 
 
 def _posts(filters: Mapping[str, Any], after: str | None) -> tuple[Statement[Any], dict[str, Any]]:
     shape, values = listing.shape(filters, after)
-    return post_lists.list_statement(shape, due=True), values
+    return post_lists.list_statement(shape, due=True).small, values
 
 
 def _explain(dataset: Dataset, statement: Statement[Any], values: dict[str, Any]) -> Plan:

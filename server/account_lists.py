@@ -7,11 +7,11 @@ from typing import Any
 import peewee
 
 from server import accounts, errors, listing
-from server.accounts import ROW, AccountRow, account_row
+from server.accounts import ROW, AccountRow
 from server.identity import Caller
-from server.listing import Shape
+from server.listing import Found, Listed, Shape
 from server.models import SocialAccount
-from server.statements import Statement, param
+from server.statements import param
 
 # The filters of a list, by the name of their request field, the one that leaves the least first.
 _FILTERS: "dict[str, peewee.Field[Any]]" = {
@@ -24,9 +24,9 @@ _FILTERS: "dict[str, peewee.Field[Any]]" = {
 
 
 @functools.cache
-def list_statement(shape: Shape) -> Statement[AccountRow]:
-    """The statement for lists of this shape."""
-    rows = SocialAccount.select(ROW)
+def list_statement(shape: Shape) -> Listed[AccountRow]:
+    """The statements for lists of this shape."""
+    rows = SocialAccount.select(ROW.alias("stored"), SocialAccount.id)
     first = next((name for name in _FILTERS if name in shape.names), None)
     merge = first if first in shape.many and first != "social_account_ids" else None
     conditions = [SocialAccount.project == param("project")]
@@ -34,17 +34,17 @@ def list_statement(shape: Shape) -> Statement[AccountRow]:
         if name in shape.names and name != merge:
             conditions.append(listing.matching(shape, name, field))
     if merge is None:
-        return Statement(listing.page(rows.where(*conditions), SocialAccount.id, shape), account_row)
+        return Listed(listing.page(rows.where(*conditions), SocialAccount.id, shape), AccountRow._make)
     field = _FILTERS[merge]
     ids = SocialAccount.select(SocialAccount.id).where(*conditions, field == listing.WANTED)
     newest = listing.merged(listing.unnest(merge, field), listing.page(ids, SocialAccount.id, shape))
-    return Statement(rows.where(SocialAccount.id == newest).order_by(SocialAccount.id.desc()), account_row)
+    return Listed(rows.where(SocialAccount.id == newest).order_by(SocialAccount.id.desc()), AccountRow._make)
 
 
 def list_page(
-    caller: Caller, filters: Mapping[str, Sequence[Any]], after: str | None, limit: int
-) -> list[AccountRow]:
-    """At most `limit` accounts, newest first, that match every filter.
+    caller: Caller, filters: Mapping[str, Sequence[Any]], after: str | None, size: int
+) -> Found[AccountRow]:
+    """A page of at most `size` accounts, newest first, that match every filter; see listing.read.
 
     `after` is the last id of the page before, None for the first.
     `filters` maps names of _FILTERS to alternatives; an empty one does not filter. Raises OwnerMismatch
@@ -56,5 +56,10 @@ def list_page(
             raise errors.OwnerMismatch
         accounts.check_owners(caller, ids)
         filters = {**filters, "external_ids": [caller.owner]}
-    shape, values = listing.shape(filters, after)
-    return list_statement(shape).all(project=caller.project_id, limit=limit, **values)
+
+    def begin(after: str | None) -> tuple[Listed[AccountRow], dict[str, Any]]:
+        shape, values = listing.shape(filters, after)
+        values["project"] = caller.project_id
+        return list_statement(shape), values
+
+    return listing.read(begin, after, size)

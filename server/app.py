@@ -1,7 +1,6 @@
 """The composition root: settings -> objects, and the three kinds of process made of them."""
 
 import gc
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,14 +14,16 @@ from starlette.applications import Starlette
 from generated.hitchpost.v1 import error_reason_pb2, platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import errors, idempotency, platforms
+from server import platforms, purging
 from server.accounts import Accounts
 from server.call_loop import CallLoop
+from server.clock import DatabaseClock
 from server.config import SettingMissing, Settings
-from server.connections import Connections
+from server.connections import EXPIRED_ATTEMPTS, Connections
 from server.database import Database, database
 from server.health import Health
-from server.identity import Clock, utc_now
+from server.idempotency import OLD_REQUESTS
+from server.identity import Clock
 from server.interceptors import METHODS, UnknownMethods, compose
 from server.key_ring import KeyRing
 from server.lanes import Lane
@@ -34,15 +35,16 @@ from server.servicers.social_accounts import SocialAccountServicer
 from server.servicers.social_posts import SocialPostServicer
 from server.vault import Vault
 from server.web import app as web_app
-from server.web import listener, sandbox, sandbox_grants
-
-log = logging.getLogger(__name__)
+from server.web import listener, sandbox
+from server.web.sandbox_grants import EXPIRED_GRANTS
 
 SERVICES = [
     service.full_name
     for file in (accounts_pb.DESCRIPTOR, posts_pb.DESCRIPTOR)
     for service in file.services_by_name.values()
 ]
+# What is forgotten when it has expired, once a minute, and for at most a minute.
+PURGES = (EXPIRED_ATTEMPTS, OLD_REQUESTS, EXPIRED_GRANTS)
 PURGE_SECONDS = 60.0
 # Calls that are open at once on a connection, and of methods that there are not on a worker.
 # A call costs memory as soon as it is open, before its request and its key are there.
@@ -63,8 +65,8 @@ class App:
     clock: Clock
 
 
-def build(settings: Settings, clock: Clock = utc_now) -> App:
-    """Wires the objects. Raises SettingMissing."""
+def build(settings: Settings, clock: Clock | None = None) -> App:
+    """Wires the objects; time is the database's, unless a test gives another. Raises SettingMissing."""
     if settings.database_url is None:
         raise SettingMissing("HITCHPOST_DATABASE_URL is not set")
     if settings.encryption_keys is None:
@@ -72,6 +74,7 @@ def build(settings: Settings, clock: Clock = utc_now) -> App:
             "HITCHPOST_ENCRYPTION_KEYS is not set; outside dev mode nobody makes one for you"
         )
     database.configure(settings.database_url.get_secret_value(), settings.statement_timeout)
+    clock = clock or DatabaseClock(database)
     vault = Vault(settings.encryption_keys.get_secret_value())
     connectable = connectable_platforms(settings)
     accounts = Accounts(vault, clock, connectable)
@@ -219,13 +222,9 @@ def serve_web(app: App, ready: Event, stop: Event) -> None:
 def serve_worker(app: App, ready: Event, stop: Event) -> None:
     """Does the chores until `stop` is set: forgets what has expired."""
     ready.set()
-    while not stop.wait(PURGE_SECONDS):
-        try:
-            app.connections.purge()
-            idempotency.purge(app.clock())
-            sandbox_grants.forget_expired(app.clock())
-        except errors.HitchpostError as error:
-            log.warning("will clean up later", extra={"cause": error.for_operator})
+    while not stop.is_set():
+        purging.run_all(PURGES, app.clock, PURGE_SECONDS, stop)
+        stop.wait(PURGE_SECONDS)
 
 
 SERVE = {"grpc": serve_grpc, "web": serve_web, "worker": serve_worker}

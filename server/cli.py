@@ -245,7 +245,7 @@ def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for gRPC."""
+    """What the children need to know beyond what the environment said, which goes first for libraries."""
     resolved = {
         "HITCHPOST_DATABASE_URL": settings.database_url,
         "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
@@ -253,6 +253,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
     return {
         **supervisor.GRPC_ENVIRONMENT,
+        **supervisor.MALLOC_ENVIRONMENT,
         **os.environ,
         **secrets,
         "HITCHPOST_DEV_MODE": str(settings.dev_mode),

@@ -13,12 +13,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from server import accounts, errors, projects, redirect_urls
+from server import accounts, errors, projects, redirect_urls, sizes
 from server.accounts import AccountRow, Accounts, platform_name
 from server.database import database
 from server.identity import Caller, Clock
 from server.models import AuthSession
 from server.platforms import OAuth2Platform, PlatformRefused, PlatformUnreachable, Profile
+from server.purging import Purge
 from server.statements import Statement, jsonb, param, params
 from server.vault import Vault, fingerprint
 
@@ -116,7 +117,8 @@ _REMEMBERED = Statement(
     ),
     _Remembered._make,
 )
-_PURGE = Statement(AuthSession.delete().where(AuthSession.expire_time < param("before")), tuple[Any, ...])
+# Until a day after they can still say why they fail.
+EXPIRED_ATTEMPTS = Purge(AuthSession.expire_time, timedelta(days=1))
 
 
 class Connections:
@@ -239,10 +241,6 @@ class Connections:
         attempt = _FIND.first(state_hash=fingerprint(state))
         return attempt.redirect_url if attempt else ""
 
-    def purge(self) -> None:
-        """Forgets attempts that expired a day ago; until then they can still say why they fail."""
-        _PURGE.all(before=self._clock() - timedelta(days=1))
-
     def _platform(self, platform: int) -> OAuth2Platform:
         if platform not in self._platforms:
             raise errors.PlatformNotConfigured(platform=platform_name(platform))
@@ -292,7 +290,8 @@ class Connections:
             _RELEASE.all(state_hash=fingerprint(callback.state))
             raise errors.PlatformUnavailable(platform=name) from unreachable
         try:
-            profiles = adapter.profiles(tokens, self._clock(), until)
+            found = adapter.profiles(tokens, self._clock(), until)
+            profiles = [sizes.fitted(profile) for profile in found]
         except (PlatformRefused, PlatformUnreachable) as failed:
             raise errors.AuthInterrupted(platform=name) from failed
         if not profiles:

@@ -50,9 +50,9 @@ def auth_options(options: accounts_pb.AuthPlatformOptions) -> dict[str, str]:
     return MessageToDict(getattr(options, chosen), preserving_proto_field_name=True) if chosen else {}
 
 
-def rejected_account(rejected: Rejected) -> dict[str, Any]:
+def rejected_account(rejected: Rejected) -> accounts_pb.RejectedAccount:
     """A profile that was not connected, and why."""
-    return rejected._asdict()
+    return accounts_pb.RejectedAccount(**rejected._asdict())
 
 
 def post(row: PostRow) -> dict[str, Any]:

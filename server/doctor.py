@@ -111,5 +111,8 @@ def _clock(database: Database) -> str:
     theirs: datetime = database.fetch("SELECT clock_timestamp()", [])[0][0]
     skew = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
     if skew > MAX_CLOCK_SKEW_SECONDS:
-        raise Trouble(f"{skew:.1f} s away from the database's; schedules and expiry would be wrong")
+        raise Trouble(
+            f"{skew:,.1f} s away from the database's, by which everything is scheduled and expires; "
+            "the times in this machine's log and its checks of certificates are wrong: set its clock (NTP)"
+        )
     return "agrees with the database's"

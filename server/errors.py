@@ -133,6 +133,12 @@ class SocialPostNotEditable(HitchpostError):
     code, reason = StatusCode.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_NOT_EDITABLE
 
 
+class AnswerTooLarge(HitchpostError):
+    """The answer has {bytes} bytes, more than clients accept: update the post to have less, or delete it."""
+
+    code, reason = StatusCode.FAILED_PRECONDITION, pb.ERROR_REASON_ANSWER_TOO_LARGE
+
+
 class PlatformNotConfigured(HitchpostError):
     """This server has no settings for connecting {platform}."""
 

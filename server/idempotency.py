@@ -7,13 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
-from server import errors
+from server import errors, sizes
 from server.database import database
 from server.identity import Caller
 from server.models import IdempotentRequest
+from server.purging import Purge
 from server.statements import Statement, param, params
-
-KEPT = timedelta(hours=24)
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -54,9 +53,7 @@ _ANSWER = Statement(
     ),
     tuple[Any, ...],
 )
-_PURGE = Statement(
-    IdempotentRequest.delete().where(IdempotentRequest.create_time < param("before")), tuple[Any, ...]
-)
+OLD_REQUESTS = Purge(IdempotentRequest.create_time, timedelta(hours=24))
 
 
 def once(
@@ -66,7 +63,8 @@ def once(
 
     The request_id is claimed, the work done and the answer kept in one transaction: a copy that arrives
     meanwhile waits for it, and a failure leaves the request_id free. Raises RequestIdReused when the
-    same request_id came with another body, method or owner scope.
+    same request_id came with another body, method or owner scope, AnswerTooLarge for what an earlier
+    version has kept.
     """
     request_id: str = request.request_id  # type: ignore[attr-defined]
     if not request_id:
@@ -78,15 +76,12 @@ def once(
             stored = _FIND.first(**key)
             if stored is None or bytes(stored.body_hash) != body_hash:
                 raise errors.RequestIdReused
+            if len(stored.response) > sizes.CLIENTS_ACCEPT:
+                raise errors.AnswerTooLarge(bytes=str(len(stored.response)))
             return kind.FromString(bytes(stored.response))
         answer = perform()
         _ANSWER.all(**key, response=answer.SerializeToString())
         return answer
-
-
-def purge(now: datetime) -> None:
-    """Forgets the requests that are older than 24 hours."""
-    _PURGE.all(before=now - KEPT)
 
 
 def _hash(caller: Caller, request: Message) -> bytes:

@@ -1,21 +1,117 @@
 """Lists: newest first, by keyset, and reading no more rows than the page has, or a page for each value.
 
+Nor does a page have more bytes than an answer can. Its rows come in one statement as long as they are small;
+else they are read again, in parts, and as far as there is room for them.
+
 A filter with one value is an equality, and an index that ends in `id` holds its rows in order. With
 several values no index does: then the newest of each value are read, a page at most, and merged.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import peewee
 from peewee import SQL, fn
 
-from server.statements import any_of, param, sql_type
+from server.sizes import PAGE_BYTES
+from server.statements import Statement, any_of, param, sql_type
+
+log = logging.getLogger(__name__)
+
+# Pages of so many rows are read by one statement: those of usual sizes, and of the default.
+SMALL_PAGE = 50
+# Rows that one statement of a larger page reads, most of which may be too large to be sent.
+PART = 100
 
 Select = TypeVar("Select", bound=peewee.Select)
 
 # What a merged page is of: one of the values, in turn.
 WANTED = SQL("wanted.value")
+
+# A row that is so small that a small page of such has room, else NULL.
+_SMALL = SQL(f"CASE WHEN pg_column_size(page.stored) <= {PAGE_BYTES // SMALL_PAGE} THEN page.stored END")
+# What a row adds to its page: nothing when it is too large for any.
+_SIZE = f"CASE WHEN pg_column_size(page.stored) <= {PAGE_BYTES} THEN pg_column_size(page.stored) ELSE 0 END"
+_TOTAL = SQL(f"sum({_SIZE}) OVER (ORDER BY page.id DESC ROWS UNBOUNDED PRECEDING) AS total")
+_MEASURED = (
+    SQL(f"CASE WHEN pg_column_size(summed.stored) <= {PAGE_BYTES} AND summed.total <= "),
+    SQL("THEN summed.stored ELSE json_build_array(summed.id) END"),
+)
+
+
+class Stored(Protocol):
+    """A row that has an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Stored)
+
+
+class Found(NamedTuple, Generic[Row]):
+    """The rows of a page, and whether more follow."""
+
+    rows: list[Row]
+    more: bool
+
+
+class Listed(Generic[Row]):
+    """The two statements of one shape of list; `row` makes a row of the values that both give.
+
+    `rows` selects `stored`, the values as JSON, and `id`. `small` gives the values, or None for a row that
+    is not small. `measured` gives with them the bytes of the rows up to there, and instead of them only
+    the id when that is more than the parameter `room`, or the row too large for any page.
+    """
+
+    def __init__(self, rows: peewee.Select, row: Callable[[list[Any]], Row]) -> None:
+        self.row = row
+        page = [rows.alias("page")]
+        self.small: Statement[list[Any]] = Statement(peewee.Select(page, [_SMALL]), itemgetter(0))
+        summed = peewee.Select(page, [SQL("page.stored"), SQL("page.id"), _TOTAL]).alias("summed")
+        self.measured: Statement[tuple[list[Any], int]] = Statement(
+            peewee.Select(
+                [summed], [peewee.NodeList((_MEASURED[0], param("room"), _MEASURED[1])), SQL("summed.total")]
+            ),
+            tuple,
+        )
+
+
+# The statements and parameters of a list from a row on, or with None from the newest.
+Begin = Callable[[str | None], tuple[Listed[Row], dict[str, Any]]]
+
+
+def read(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
+    """A page: at most `size` rows, fewer when an answer has no room for more."""
+    if size <= SMALL_PAGE:
+        listed, values = begin(after)
+        values["limit"] = size + 1
+        found = listed.small.all(**values)
+        if all(found):
+            return Found([listed.row(stored) for stored in found[:size]], len(found) > size)
+    return _read_in_parts(begin, after, size)
+
+
+def _read_in_parts(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
+    rows: list[Row] = []
+    room = PAGE_BYTES
+    while True:
+        listed, values = begin(after)
+        limit = min(size + 1 - len(rows), PART)
+        part = listed.measured.all(**values, limit=limit, room=room)
+        for stored, total in part:
+            if total > room:
+                return Found(rows[:size], more=True)
+            if len(stored) > 1:
+                rows.append(listed.row(stored))
+            else:
+                log.warning("left out: too large for a list", extra={"id": stored[0]})
+        if len(rows) > size or len(part) < limit:
+            return Found(rows[:size], len(rows) > size)
+        (after, *_), total = part[-1]
+        room -= total
 
 
 class Shape(NamedTuple):

@@ -3,26 +3,17 @@
 import base64
 import hashlib
 from collections.abc import Callable
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple
 
 from google.protobuf.message import Message
 
 from server import errors
 from server.identity import Caller
+from server.listing import Found, Row
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 _DIGEST_BYTES = 12
-
-
-class Stored(Protocol):
-    """A row that has an id."""
-
-    @property
-    def id(self) -> str: ...
-
-
-Row = TypeVar("Row", bound=Stored)
 
 
 class Page(NamedTuple, Generic[Row]):
@@ -32,17 +23,16 @@ class Page(NamedTuple, Generic[Row]):
     next_token: str
 
 
-def page(caller: Caller, request: Message, query: Callable[[str | None, int], list[Row]]) -> Page[Row]:
+def page(caller: Caller, request: Message, query: Callable[[str | None, int], Found[Row]]) -> Page[Row]:
     """The page that the request's page_size and page_token ask for.
 
     `query` takes the last id of the page before, or None, and how many rows to return at most. A token is
     good for the same caller and filters only; raises InvalidArgument for another.
     """
     size = min(request.page_size, MAX_SIZE) or DEFAULT_SIZE  # type: ignore[attr-defined]
-    rows = query(_last_id(caller, request), size + 1)
-    if len(rows) <= size:
+    rows, more = query(_last_id(caller, request), size)
+    if not more:
         return Page(rows, "")
-    rows.pop()
     last_id = rows[-1].id
     token = base64.urlsafe_b64encode(_digest(caller, request, last_id) + last_id.encode())
     return Page(rows, token.decode())

@@ -10,11 +10,12 @@ from peewee import fn
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server import accounts, listing
 from server.identity import Caller
-from server.listing import Shape
+from server.listing import Found, Listed, Shape
 from server.models import SocialAccount, SocialPost, SocialPostTarget
 from server.posts import POSTS, PostRow, post_row
-from server.statements import Statement, param
+from server.statements import param
 
+_ROWS = POSTS.select_extend(SocialPost.id)
 _TARGET_ACCOUNTS = (
     SocialPostTarget.select(peewee.SQL("1"))
     .join(SocialAccount)
@@ -45,8 +46,8 @@ _OWN_ACCOUNTS = SocialAccount.select(SocialAccount.id).where(
 
 
 @functools.cache
-def list_statement(shape: Shape, *, due: bool) -> Statement[PostRow]:
-    """The statement for lists of this shape; `due`: of scheduled posts up to a time."""
+def list_statement(shape: Shape, *, due: bool) -> Listed[PostRow]:
+    """The statements for lists of this shape; `due`: of scheduled posts up to a time."""
     merge = next((name for name in _MERGED if name in shape.names), None)
     conditions: list[peewee.Node] = [SocialPost.project == param("project")]
     if "social_account_ids" in shape.names or "owner" in shape.names:
@@ -58,11 +59,11 @@ def list_statement(shape: Shape, *, due: bool) -> Statement[PostRow]:
         ids = listing.page(SocialPost.select(SocialPost.id).where(*conditions), SocialPost.id, shape)
         return _chosen(listing.merged(listing.unnest(merge, _MERGED[merge]), ids))
     conditions += _conditions(shape)
-    return Statement(listing.page(POSTS.where(*conditions), SocialPost.id, shape), post_row)
+    return Listed(listing.page(_ROWS.where(*conditions), SocialPost.id, shape), post_row)
 
 
-def _chosen(ids: peewee.Node) -> Statement[PostRow]:
-    return Statement(POSTS.where(SocialPost.id == ids).order_by(SocialPost.id.desc()), post_row)
+def _chosen(ids: peewee.Node) -> Listed[PostRow]:
+    return Listed(_ROWS.where(SocialPost.id == ids).order_by(SocialPost.id.desc()), post_row)
 
 
 def _conditions(shape: Shape, but: str = "") -> list[peewee.Node]:
@@ -91,8 +92,8 @@ def _due(shape: Shape, conditions: list[peewee.Node]) -> peewee.Node:
     return listing.any_id(listing.page(ids, due.c.id, shape).with_cte(due))
 
 
-def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, limit: int) -> list[PostRow]:
-    """At most `limit` posts, newest first, that match every filter.
+def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, size: int) -> Found[PostRow]:
+    """A page of at most `size` posts, newest first, that match every filter; see listing.read.
 
     `after` is the last id of the page before, None for the first.
     `filters` maps names of _FILTERS to alternatives, or to a time; an empty one does not filter. Raises
@@ -101,6 +102,11 @@ def list_page(caller: Caller, filters: Mapping[str, Any], after: str | None, lim
     accounts.check_owners(caller, filters.get("social_account_ids", ()))
     if caller.owner is not None:
         filters = {**filters, "owner": caller.owner}
-    shape, values = listing.shape(filters, after, merged={"social_account_ids"})
-    due = values.get("states") == pb.SOCIAL_POST_STATE_SCHEDULED and "scheduled_before" in values
-    return list_statement(shape, due=due).all(project=caller.project_id, limit=limit, **values)
+
+    def begin(after: str | None) -> tuple[Listed[PostRow], dict[str, Any]]:
+        shape, values = listing.shape(filters, after, merged={"social_account_ids"})
+        values["project"] = caller.project_id
+        due = values.get("states") == pb.SOCIAL_POST_STATE_SCHEDULED and "scheduled_before" in values
+        return list_statement(shape, due=due), values
+
+    return listing.read(begin, after, size)

@@ -12,7 +12,7 @@ import peewee
 from peewee import fn
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
-from server import accounts, errors
+from server import accounts, errors, sizes
 from server.database import database
 from server.identity import Caller, Clock, new_id
 from server.models import SocialAccount, SocialPost, SocialPostTarget
@@ -87,17 +87,17 @@ _TARGETS = (
     .where(SocialPostTarget.social_post == SocialPost.id)
 )
 _COLUMNS = [getattr(SocialPost, name) for name in PostRow._fields if name != "targets"]
-POSTS = SocialPost.select(json_row([*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS)]))
+POSTS = SocialPost.select(json_row([*_COLUMNS, fn.COALESCE(_TARGETS, _NO_TARGETS)]).alias("stored"))
 _THIS = (SocialPost.id == param("id")) & (SocialPost.project == param("project"))
 
 
-def post_row(columns: tuple[Any, ...]) -> PostRow:
+def post_row(stored: list[Any]) -> PostRow:
     """A post out of a row of POSTS."""
-    *post, targets = columns[0]
+    *post, targets = stored
     return PostRow._make((*post, [TargetRow._make(target) for target in targets]))
 
 
-_GET = Statement(POSTS.where(_THIS), post_row)
+_GET = Statement(POSTS.where(_THIS), lambda columns: post_row(columns[0]))
 _LOCK = Statement(SocialPost.select(SocialPost.id).where(_THIS).for_update(), tuple[Any, ...])
 _INSERTED = [SocialPost.project, *_COLUMNS]
 _TARGET_COLUMNS = [
@@ -177,7 +177,17 @@ _DELETE = Statement(SocialPost.delete().where(_THIS), tuple[Any, ...])
 
 
 def get(caller: Caller, post_id: str) -> PostRow:
-    """One post. Raises SocialPostNotFound, OwnerMismatch."""
+    """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
+    post = _read(caller, post_id)
+    overrides = [(target.caption, target.media) for target in post.targets if target.caption or target.media]
+    if overrides:
+        size = sizes.text_bytes([(post.caption, post.media), *overrides])
+        if size > sizes.READABLE_POST_BYTES:
+            raise errors.AnswerTooLarge(bytes=str(size))
+    return post
+
+
+def _read(caller: Caller, post_id: str) -> PostRow:
     post = _GET.first(id=post_id, project=caller.project_id)
     if post is None:
         raise errors.SocialPostNotFound(id=post_id)
@@ -255,7 +265,7 @@ class Posts:
 
 def _locked(caller: Caller, post_id: str, etag: str) -> PostRow:
     _LOCK.all(id=post_id, project=caller.project_id)
-    post = get(caller, post_id)
+    post = _read(caller, post_id)
     if etag not in ("", post.etag):
         raise errors.EtagMismatch
     if post.state not in EDITABLE:
@@ -274,6 +284,19 @@ def _check(content: Content) -> None:
         raise errors.invalid("social_post.account_overrides", "may only name accounts of social_account_ids")
     if any(caption == "" and not (media or content.media) for caption, media in content.overrides.values()):
         raise errors.invalid("social_post.account_overrides", "must leave each account a caption or media")
+    if content.overrides:
+        _check_size(content)
+
+
+def _check_size(content: Content) -> None:
+    """Without overrides no post is too large: the limits of its fields see to that."""
+    size = sizes.text_bytes([(content.caption, content.media), *content.overrides.values()])
+    if size > sizes.POST_BYTES:
+        raise errors.invalid(
+            "social_post",
+            f"has {size:,} bytes of captions, addresses and alt texts, those of account_overrides included; "
+            f"must have at most {sizes.POST_BYTES:,}",
+        )
 
 
 def _check_time(content: Content, now: datetime) -> None:

@@ -17,6 +17,9 @@ READY = b"ready\n"
 # for calls waits for the network itself; with it on, threads of gRPC's do, and wake each other for every call
 # (decision 10). The variable is described in grpc's doc/environment_variables.md.
 GRPC_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
+# What glibc has to find when a process starts: it then gives back each block of this size as soon as it is
+# freed. By default it would soon keep blocks of up to 32 MB for the next one of their size, in each thread.
+MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 
 
 class StartFailed(Exception):

@@ -81,6 +81,14 @@ def new_database(postgres: "PostgresServer") -> Callable[[], str]:
     return lambda: _create_database(postgres, f"hitchpost_{next(numbers)}", "template")
 
 
+@pytest.fixture
+def own_postgres(run_dir: Path) -> "Iterator[PostgresServer]":
+    """A PostgreSQL that a test may stop and start."""
+    server = embedded.start(run_dir / unique("own"))
+    yield server
+    stop_postgres(server)
+
+
 @dataclass(frozen=True)
 class Running:
     """The in-process server."""

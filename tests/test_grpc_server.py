@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
 
 from generated.hitchpost.v1.social_account_service_pb2 import ListSocialAccountsRequest
 from generated.hitchpost.v1.social_account_service_pb2_grpc import SocialAccountServiceStub
@@ -139,6 +140,18 @@ def test_a_message_that_is_too_large_is_refused(running: Running, client: Client
     size = running.settings.max_message_bytes
     with pytest.raises(grpc.RpcError, match="RESOURCE_EXHAUSTED"):
         client.draft(account.id, caption="x" * size)
+    client(LIST)
+
+
+@pytest.mark.parametrize(("body", "metadata"), [(5_000_000, 1), (1, 20_000)], ids=["message", "metadata"])
+def test_what_grpc_itself_refuses_has_a_code_and_no_reason_as_readme_says(
+    client: Client, body: int, metadata: int
+) -> None:
+    method = client.channel.unary_unary("/hitchpost.v1.SocialAccountService/ListSocialAccounts")
+    with pytest.raises(grpc.RpcError) as caught:
+        method(b"x" * body, timeout=20, metadata=[*client.metadata, ("mine", "a" * metadata)])
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+    assert rpc_status.from_call(caught.value) is None
     client(LIST)
 
 

@@ -18,7 +18,7 @@ import pytest
 from cryptography.fernet import Fernet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server import embedded, schema
+from server import schema
 from server.config import CAN_PIN, Settings, cores
 from server.key_ring import REMEMBER_SECONDS
 from tests.servers import (
@@ -34,7 +34,7 @@ from tests.servers import (
     rows,
     serving,
 )
-from tests.support import Client, Failure, code_of, failure, free_port, stop_postgres, unique
+from tests.support import Client, Failure, code_of, failure, free_port, unique
 
 WORKERS = 2
 STATUS = health_pb2.HealthCheckResponse
@@ -167,14 +167,6 @@ def test_sigterm_under_load_loses_no_accepted_call(two_workers: Server) -> None:
 def _stored_posts(server: Server, client: Client) -> list[tuple[str, str]]:
     select = "SELECT caption, id FROM social_post WHERE project_id = %s"
     return sorted(rows(server.settings["database_url"], select, client.project_id))
-
-
-@pytest.fixture
-def own_postgres(run_dir: Path) -> Iterator[Any]:
-    """A PostgreSQL that a test may stop and start."""
-    server = embedded.start(run_dir / unique("own"))
-    yield server
-    stop_postgres(server)
 
 
 @dataclass

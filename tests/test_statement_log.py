@@ -1,6 +1,7 @@
 """PostgreSQL's own log gets nothing that callers send, whatever goes wrong with their statements."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from server import embedded, errors, start, statement_log
 from server.database import Database
 from tests.conftest import ENCRYPTION_KEY
-from tests.servers import eventually, hitchpost, local_channel, rows, serving
+from tests.servers import REPOSITORY, eventually, hitchpost, local_channel, printed, rows, serving
 from tests.support import Client, code_of, unique
 
 CAPTION = "nobody-else-reads-this-caption"
@@ -176,6 +177,21 @@ def test_an_ordinary_role_needs_the_grant_that_doctor_prints(
     assert "seen-after-the-grant" not in own_postgres.log.read_text()
     assert diagnosed(role).startswith("ok ")
     assert not warned_of(role, caplog)
+
+
+def test_what_readmes_sql_makes_is_all_that_doctor_wants(own_postgres: Any) -> None:
+    readme = (REPOSITORY / "README.md").read_text().partition("## In production")[2]
+    [block] = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    for statement in block.strip().splitlines():
+        rows(own_postgres.get_uri(), statement)
+    # As it is by default; the embedded server's own log is terse.
+    rows(own_postgres.get_uri(), "ALTER ROLE hitchpost SET log_error_verbosity = 'default'")
+    url = own_postgres.get_uri(database="hitchpost").replace("//postgres:@", "//hitchpost:@")
+    settings = {"database_url": url, "encryption_keys": ENCRYPTION_KEY}
+    printed("migrate", **settings)
+    printed("projects", "create", "my-app", **settings)
+    printed("keys", "create", "my-app", **settings)
+    assert "FAIL" not in printed("doctor", **settings)
 
 
 def warned_of(url: str, caplog: pytest.LogCaptureFixture) -> list[str]:

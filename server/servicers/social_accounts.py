@@ -8,7 +8,7 @@ import grpc
 
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
 from generated.hitchpost.v1 import social_account_service_pb2_grpc as pb_grpc
-from server import account_lists, accounts, convert, idempotency, pagination
+from server import account_lists, accounts, convert, idempotency, pagination, sizes
 from server.accounts import Accounts
 from server.connections import Callback, Connections
 from server.convert import optional
@@ -49,8 +49,12 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
             deadline=deadline(),
         )
         return pb.CompleteAuthResponse(
-            connected_accounts=[convert.account(row) for row in finished.connected],
-            rejected_accounts=[convert.rejected_account(profile) for profile in finished.rejected],
+            connected_accounts=sizes.fitting(
+                (pb.SocialAccount(**convert.account(row)) for row in finished.connected), sizes.PAGE_BYTES
+            ),
+            rejected_accounts=sizes.fitting(
+                map(convert.rejected_account, finished.rejected), sizes.REJECTED_BYTES
+            ),
         )
 
     def ImportSocialAccount(
@@ -87,7 +91,7 @@ class SocialAccountServicer(pb_grpc.SocialAccountServiceServicer):
             "states": request.states,
         }
         page = pagination.page(
-            caller(), request, lambda after, limit: account_lists.list_page(caller(), filters, after, limit)
+            caller(), request, lambda after, size: account_lists.list_page(caller(), filters, after, size)
         )
         return pb.ListSocialAccountsResponse(
             social_accounts=[convert.account(row) for row in page.rows], next_page_token=page.next_token

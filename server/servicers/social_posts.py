@@ -46,7 +46,7 @@ class SocialPostServicer(pb_grpc.SocialPostServiceServicer):
             "scheduled_before": optional(request, "scheduled_before"),
         }
         page = pagination.page(
-            caller(), request, lambda after, limit: post_lists.list_page(caller(), filters, after, limit)
+            caller(), request, lambda after, size: post_lists.list_page(caller(), filters, after, size)
         )
         return pb.ListSocialPostsResponse(
             social_posts=[convert.post(row) for row in page.rows], next_page_token=page.next_token

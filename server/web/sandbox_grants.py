@@ -13,6 +13,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from server.database import database
 from server.models import SandboxGrant as G
+from server.purging import Purge
 from server.statements import Statement, jsonb, param, params
 from server.vault import fingerprint
 
@@ -54,7 +55,7 @@ _DELETE_MATCHING = Statement(
     G.delete().where(G.detail.contains(param("detail"))),
     tuple,
 )
-_DELETE_EXPIRED = Statement(G.delete().where(G.expire_time <= param("now")), tuple)
+EXPIRED_GRANTS = Purge(G.expire_time, timedelta(0))
 
 
 def issue(kind: str, handle: str, detail: dict[str, Any], now: datetime) -> str:
@@ -78,11 +79,6 @@ def find(kind: str, secret: str, now: datetime) -> Grant | None:
 def forget_login(secret: str) -> None:
     """Signs a login out."""
     _DELETE.all(hash=fingerprint(secret), kind="login")
-
-
-def forget_expired(now: datetime) -> None:
-    """Removes what has expired."""
-    _DELETE_EXPIRED.all(now=now)
 
 
 def redeem_code(code: str, redirect_uri: str, code_verifier: str, now: datetime) -> TokenPair:

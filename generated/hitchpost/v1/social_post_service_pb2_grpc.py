@@ -94,6 +94,9 @@ class SocialPostServiceServicer:
 
     def GetSocialPost(self, request, context):
         """GetSocialPost returns one post.
+
+        Errors include: FAILED_PRECONDITION (ANSWER_TOO_LARGE) for a post that a version
+        without the limit of SocialPost has stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +105,9 @@ class SocialPostServiceServicer:
     def ListSocialPosts(self, request, context):
         """ListSocialPosts returns posts, newest first. Values within one filter are
         alternatives; filters narrow each other. A post that exists throughout is
-        returned exactly once, whatever is inserted or deleted meanwhile.
+        returned exactly once, whatever is inserted or deleted meanwhile. A post of more
+        than two megabytes, which versions without the limit of SocialPost may have
+        stored, is left out; the server's log has its id.
 
         Errors include: PERMISSION_DENIED (OWNER_MISMATCH) when a call confined to an
         owner filters by an account that is not theirs.
