@@ -22,12 +22,12 @@ from server.config import SettingMissing, Settings
 from server.connections import EXPIRED_ATTEMPTS, Connections
 from server.database import Database, database
 from server.health import Health
-from server.heartbeat import Heartbeat
 from server.idempotency import OLD_REQUESTS
 from server.identity import Clock
 from server.interceptors import METHODS, UnknownMethods, compose
 from server.key_ring import KeyRing
 from server.lanes import Lane
+from server.liveness import Liveness
 from server.platforms import OAuth2Platform
 from server.posts import Posts
 from server.reflection import Reflection
@@ -201,9 +201,9 @@ def serve_grpc(app: App, ready: Event, stop: Event) -> None:
 
 def serve_web(app: App, ready: Event, stop: Event) -> None:
     """Serves the pages until `stop` is set, then lets requests in flight finish."""
-    settings, heartbeat = app.settings, Heartbeat(app.database)
-    heartbeat.start()
-    pages = web_application(app, heartbeat.alive)
+    settings, liveness = app.settings, Liveness(app.database)
+    liveness.start()
+    pages = web_application(app, liveness.serving)
     server = listener.server(pages, settings.web_address, settings.drain_timeout)
     # In the main thread uvicorn would handle signals itself.
     thread = Thread(target=server.run, name="uvicorn")
@@ -216,7 +216,7 @@ def serve_web(app: App, ready: Event, stop: Event) -> None:
     stop.wait()
     server.should_exit = True
     thread.join()
-    heartbeat.stop()
+    liveness.stop()
 
 
 def serve_worker(app: App, ready: Event, stop: Event) -> None:

@@ -109,16 +109,11 @@ class Database:
             session.close()
             self._thread.session = None
 
-    def alive(self) -> bool:
-        """Whether the database answers and can be written to; if it can't, every thread connects anew."""
-        try:
-            self.require_primary()
-        except errors.HitchpostError:
-            return False
-        return True
-
     def require_primary(self) -> None:
-        """The same, for whom has to know why not. Raises DatabaseUnavailable, StatementTimeout."""
+        """Returns when the database answers and can be written to; if it can't, every thread connects anew.
+
+        Raises DatabaseUnavailable, StatementTimeout.
+        """
         [(read_only,)] = self.fetch("SHOW transaction_read_only")
         if read_only == "on":
             self._generation += 1

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server import heartbeat
+from server import liveness
 from server.database import Database
 from server.errors import Overloaded
-from server.heartbeat import Heartbeat
+from server.liveness import Liveness
 from server.web import app as web_app
 from server.web import faults, listener, threads
 from tests.conftest import Running
@@ -164,9 +164,11 @@ def test_health_costs_one_connection_however_many_ask(
     own_database: tuple[Database, str], running: Running
 ) -> None:
     own, url = own_database
-    beats = Heartbeat(own)
-    beats.start()
-    pages = web_app.create(running.app.connections, beats.alive, [], public_url="http://localhost", threads=4)
+    health = Liveness(own)
+    health.start()
+    pages = web_app.create(
+        running.app.connections, health.serving, [], public_url="http://localhost", threads=4
+    )
     with serving(pages) as web, ThreadPoolExecutor(40) as pool:
 
         def ask(_number: int) -> int:
@@ -174,26 +176,26 @@ def test_health_costs_one_connection_however_many_ask(
 
         assert set(pool.map(ask, range(120))) == {200}
         assert len(backends(url)) == 1
-    beats.stop()
-    eventually("the heartbeat's connection is closed", lambda: not backends(url))
+    health.stop()
+    eventually("the check's connection is closed", lambda: not backends(url))
 
 
 def test_a_database_that_hangs_is_not_healthy(
     own_database: tuple[Database, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "STALE_SECONDS", 2.0)
+    monkeypatch.setattr(liveness, "ANSWER_SECONDS", 2.0)
     own, url = own_database
-    beats = Heartbeat(own)
-    beats.start()
-    assert beats.alive()
+    health = Liveness(own)
+    health.start()
+    assert health.serving()
     [backend] = backends(url)
     os.kill(backend, signal.SIGSTOP)
     try:
-        eventually("no answer in time counts as none", lambda: not beats.alive())
+        eventually("no answer in time counts as none", lambda: not health.serving())
     finally:
         os.kill(backend, signal.SIGCONT)
-    eventually("the database answers again", beats.alive)
+    eventually("the database answers again", health.serving)
     with closing(psycopg2.connect(url)) as other:
         other.autocommit = True
         other.cursor().execute("SELECT pg_terminate_backend(%s)", [backend])
-    beats.stop()
+    health.stop()

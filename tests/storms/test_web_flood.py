@@ -15,7 +15,7 @@ from tests.raw_http import UNFINISHED_BODY, UNFINISHED_HEADERS, opened, rest
 from tests.servers import Server, eventually, rows, serving
 
 THREADS = 2
-# The sandbox's threads and the heartbeat's; see docs/architecture.md.
+# The sandbox's threads and the check's; see docs/architecture.md.
 WEB_CONNECTIONS = THREADS + 4 + 1
 # What a worker and the background process keep: their threads and their health.
 OTHER_CONNECTIONS = THREADS + 1 + 1
