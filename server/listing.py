@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 # Pages of so many rows are read by one statement: those of usual sizes, and of the default.
 SMALL_PAGE = 50
-# Rows that one statement of a larger page reads, most of which may be too large to be sent.
-PART = 100
+# Rows that one statement of another page reads, at first and at most: PostgreSQL makes all of them, though
+# there may be room for two.
+FIRST_PART, PART = 10, 100
 
 Select = TypeVar("Select", bound=peewee.Select)
 
@@ -96,10 +97,10 @@ def read(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
 
 def _read_in_parts(begin: Begin[Row], after: str | None, size: int) -> Found[Row]:
     rows: list[Row] = []
-    room = PAGE_BYTES
+    room, most = PAGE_BYTES, FIRST_PART
     while True:
         listed, values = begin(after)
-        limit = min(size + 1 - len(rows), PART)
+        limit = min(size + 1 - len(rows), most)
         part = listed.measured.all(**values, limit=limit, room=room)
         for stored, total in part:
             if total > room:
@@ -111,7 +112,7 @@ def _read_in_parts(begin: Begin[Row], after: str | None, size: int) -> Found[Row
         if len(rows) > size or len(part) < limit:
             return Found(rows[:size], len(rows) > size)
         (after, *_), total = part[-1]
-        room -= total
+        room, most = room - total, min(2 * most, PART)
 
 
 class Shape(NamedTuple):
