@@ -17,10 +17,11 @@ Metadata = Sequence[tuple[str, str | bytes]]
 class Call:
     """What came with a call, who made it, and how it ends.
 
-    `deadline` and `start` are of time.monotonic().
+    `peer` is the connection that it came by; `deadline` and `start` are of time.monotonic().
     """
 
     metadata: Metadata = ()
+    peer: bytes = b""
     deadline: float = math.inf
     start: float = 0.0
     request_id: str = ""

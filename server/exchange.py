@@ -34,12 +34,13 @@ class _OnTheWire:
     def __init__(self, traffic: Traffic, event: Any) -> None:
         self._traffic = traffic
         self._core = event.call
-        now = time.monotonic()
-        self._call = Call(event.invocation_metadata, now + event.call_details.deadline - time.time(), now)
+        peer, now = event.call.peer(), time.monotonic()
+        deadline = now + event.call_details.deadline - time.time()
+        self._call = Call(event.invocation_metadata, peer, deadline, now)
         self._answered = False
         # Something is on its way that does not end the call.
         self._is_sending = False
-        self.connection = traffic.enter(event.call.peer())
+        self.connection = traffic.enter(peer)
         self.held = 0
         self.gone = False
         self.rows: Collection[str] = ()

@@ -134,7 +134,7 @@ def _admit(keys: KeyRing, method: MethodDescriptor, call: Call, then: Callable[[
         key = _api_key(call.metadata)
         found = keys.find(key)
         if found is None:
-            keys.ask(key, known)
+            keys.ask(key, call.peer, known)
             return
         call.caller = _confined(method, call, found)
     except Exception as error:

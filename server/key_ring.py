@@ -1,15 +1,18 @@
 """Recognises API keys: remembers those it has seen, and asks the database about others, one at a time.
 
 Whoever sends keys that nobody made must not cost those who have one: malformed keys are refused at once,
-unknown ones remembered like those that work, and all questions go through one thread of bounded patience.
+unknown ones remembered like those that work, and all questions go through one thread, which takes its time
+after a key that was unknown. A connection may ask about a few keys at once, so that it can't fill the queue.
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, Full, Queue
-from threading import Thread
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import NamedTuple
 
 from server import api_keys, errors, projects
@@ -23,6 +26,9 @@ log = logging.getLogger(__name__)
 REMEMBER_SECONDS = 20.0
 MAX_REMEMBERED = 10_000
 MAX_QUESTIONS = 100
+MAX_QUESTIONS_OF_A_CONNECTION = 8
+# Taken after a key that turned out to be unknown.
+PAUSE_SECONDS = 0.01
 
 # Called with whose key it is, or with why that can't be said.
 Then = Callable[[Caller | errors.HitchpostError], None]
@@ -31,6 +37,15 @@ Then = Callable[[Caller | errors.HitchpostError], None]
 class _Known(NamedTuple):
     caller: Caller | None
     until: float
+
+
+@dataclass(slots=True)
+class _Question:
+    """A key that is being asked about, the connection that was the first to do so, and who wants to know."""
+
+    hashed: bytes
+    peer: bytes
+    waiting: list[Then]
 
 
 class KeyRing:
@@ -42,8 +57,11 @@ class KeyRing:
         self._working: dict[bytes, _Known] = {}
         self._unknown: dict[bytes, _Known] = {}
         self._used: set[bytes] = set()
-        self._questions: Queue[tuple[bytes, Then] | None] = Queue(MAX_QUESTIONS)
-        self._thread = Thread(target=self._answer, name="keys", daemon=True)
+        self._queue: SimpleQueue[_Question | None] = SimpleQueue()
+        self._asked: dict[bytes, _Question] = {}
+        self._asked_by: Counter[bytes] = Counter()
+        self._lock = Lock()
+        self._thread = Thread(target=self._run, name="keys", daemon=True)
 
     def start(self) -> None:
         """Begins to answer questions."""
@@ -51,7 +69,7 @@ class KeyRing:
 
     def stop(self) -> None:
         """Lets the thread end, once it has answered what was asked before."""
-        self._questions.put(None)
+        self._queue.put(None)
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is; None when the database has to be asked.
@@ -62,12 +80,22 @@ class KeyRing:
             raise errors.ApiKeyInvalid
         return self._find(fingerprint(key))
 
-    def ask(self, key: str, then: Then) -> None:
-        """Asks the database whose key it is, and tells `then` on another thread. Raises Overloaded."""
-        try:
-            self._questions.put_nowait((fingerprint(key), then))
-        except Full:
-            raise errors.Overloaded from None
+    def ask(self, key: str, peer: bytes, then: Then) -> None:
+        """Asks the database whose key it is, and tells `then` on another thread.
+
+        Raises Overloaded when too many keys are asked about, in all or by this connection.
+        """
+        hashed = fingerprint(key)
+        with self._lock:
+            question = self._asked.get(hashed)
+            if question is not None:
+                question.waiting.append(then)
+                return
+            if len(self._asked) >= MAX_QUESTIONS or self._asked_by[peer] >= MAX_QUESTIONS_OF_A_CONNECTION:
+                raise errors.Overloaded
+            self._asked[hashed] = question = _Question(hashed, peer, [then])
+            self._asked_by[peer] += 1
+        self._queue.put(question)
 
     def _find(self, hashed: bytes) -> Caller | None:
         known = self._working.get(hashed) or self._unknown.get(hashed)
@@ -78,32 +106,44 @@ class KeyRing:
         self._used.add(hashed)
         return known.caller
 
-    def _answer(self) -> None:
+    def _run(self) -> None:
         verify = self._clock() + REMEMBER_SECONDS / 2
         while True:
             with suppress(Empty):
-                question = self._questions.get(timeout=max(0.0, verify - self._clock()))
+                question = self._queue.get(timeout=max(0.0, verify - self._clock()))
                 if question is None:
                     return
-                self._tell(*question)
+                self._answer_one(question)
             if self._clock() >= verify:
                 self._verify()
                 verify = self._clock() + REMEMBER_SECONDS / 2
 
-    def _tell(self, hashed: bytes, then: Then) -> None:
+    def _answer_one(self, question: _Question) -> None:
+        answer = self._caller_or_error(question.hashed)
+        with self._lock:
+            # From now on `find` knows, or whoever comes has to ask again.
+            del self._asked[question.hashed]
+            self._asked_by[question.peer] -= 1
+            if not self._asked_by[question.peer]:
+                del self._asked_by[question.peer]
+        for then in question.waiting:
+            then(answer)
+
+    def _caller_or_error(self, hashed: bytes) -> Caller | errors.HitchpostError:
         try:
             # Another call may have asked the same just before.
-            then(self._find(hashed) or self._look_up(hashed))
+            return self._find(hashed) or self._look_up(hashed)
         except errors.HitchpostError as error:
-            then(error)
+            return error
         except Exception:
             log.exception("unexpected error while a key was looked up")
-            then(errors.Internal())
+            return errors.Internal()
 
     def _look_up(self, hashed: bytes) -> Caller:
         caller = projects.callers([hashed]).get(hashed)
         self._remember(hashed, caller)
         if caller is None:
+            time.sleep(PAUSE_SECONDS)
             raise errors.ApiKeyInvalid
         return caller
 

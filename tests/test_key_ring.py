@@ -1,5 +1,6 @@
 """How API keys are recognised: without a query where none is needed, and by one thread where one is."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -10,7 +11,7 @@ import pytest
 from server import api_keys, errors, key_ring, projects
 from server.database import database
 from server.identity import Caller, utc_now
-from server.key_ring import MAX_QUESTIONS, REMEMBER_SECONDS, KeyRing
+from server.key_ring import MAX_QUESTIONS, MAX_QUESTIONS_OF_A_CONNECTION, REMEMBER_SECONDS, KeyRing
 from tests.servers import eventually
 from tests.support import Client
 
@@ -41,7 +42,7 @@ def started(time: Callable[[], float] = monotonic) -> Iterator[KeyRing]:
 def answer(ring: KeyRing, key: str) -> Caller | errors.HitchpostError:
     """What the ring says after it has asked the database."""
     answers: SimpleQueue[Caller | errors.HitchpostError] = SimpleQueue()
-    ring.ask(key, answers.put)
+    ring.ask(key, b"peer", answers.put)
     return answers.get(timeout=20)
 
 
@@ -161,12 +162,37 @@ def test_the_thread_looks_at_keys_anew_by_itself(client: Client, monkeypatch: py
     ring.stop()
 
 
-def test_only_so_many_may_wait_for_an_answer(running: object) -> None:
+def test_only_so_many_keys_may_be_asked_about(running: object) -> None:
     ring = KeyRing()
-    for _ in range(MAX_QUESTIONS):
-        ring.ask(api_keys.generate(), lambda _: None)
+    for number in range(MAX_QUESTIONS):
+        ring.ask(api_keys.generate(), b"%d" % number, lambda _: None)
     with pytest.raises(errors.Overloaded):
-        ring.ask(api_keys.generate(), lambda _: None)
+        ring.ask(api_keys.generate(), b"another", lambda _: None)
+
+
+def test_a_connection_asks_about_a_few_keys_and_leaves_room_for_others(client: Client) -> None:
+    with started() as ring:
+        ring._look_up = lambda hashed, look_up=ring._look_up: (may_go_on.wait(20), look_up(hashed))[1]  # type: ignore[method-assign, misc]
+        may_go_on = threading.Event()
+        for _ in range(MAX_QUESTIONS_OF_A_CONNECTION):
+            ring.ask(api_keys.generate(), b"flood", lambda _: None)
+        with pytest.raises(errors.Overloaded):
+            ring.ask(api_keys.generate(), b"flood", lambda _: None)
+        threading.Timer(0.1, may_go_on.set).start()
+        assert isinstance(answer(ring, client.key or ""), Caller)
+        assert not ring._asked
+        assert not ring._asked_by
+
+
+def test_calls_that_come_with_one_new_key_at_once_are_one_question(client: Client, asked: list[int]) -> None:
+    answers: SimpleQueue[Caller | errors.HitchpostError] = SimpleQueue()
+    ring = KeyRing()
+    for _ in range(500):
+        ring.ask(client.key or "", b"peer", answers.put)
+    ring.start()
+    assert len({answers.get(timeout=20) for _ in range(500)}) == 1
+    assert asked == [1]
+    ring.stop()
 
 
 def test_a_database_that_is_away_is_no_answer_and_is_not_remembered(
