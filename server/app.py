@@ -154,6 +154,11 @@ def _server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", MAX_OPEN_CALLS),
+        # With probes gRPC would let clients send megabytes on each call before they are asked for.
+        ("grpc.http2.bdp_probe", 0),
+        # Calls that the receiving thread has not come to yet: beyond these gRPC itself ends some, then all.
+        ("grpc.server.max_pending_requests", 2_000),
+        ("grpc.server.max_pending_requests_hard_limit", 4_000),
         # Finds connections whose client is gone; clients may ask every 10 s, idle or not.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

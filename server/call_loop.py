@@ -95,7 +95,7 @@ class CallLoop:
         if not event.success:
             return
         call = self._methods[path](event)
-        if self.traffic.is_full or self._stream_traffic.is_full:
+        if call.is_one_too_many:
             call.refuse(Refusal.OVERLOADED)
         else:
             call.begin()

@@ -52,6 +52,11 @@ class _OnTheWire:
         """Whether the call has been answered, or has ended without."""
         return self._answered or self.gone
 
+    @property
+    def is_one_too_many(self) -> bool:
+        """Whether there are too many open calls already."""
+        return self._traffic.is_full(self.connection)
+
     def receive(self) -> None:
         """Asks for the next message."""
         if not self.is_over:
@@ -70,11 +75,13 @@ class _OnTheWire:
         self._traffic.leave(self)
 
     def give_up(self) -> None:
-        """Ends the call: its client has not sent its message, or not taken its answer, for too long."""
+        """Ends the call, which has waited too long for room, or for its client to send or take something."""
         if self.is_over or self._is_sending:
             self._core.cancel(grpc.StatusCode.CANCELLED.value[0], "the answer was not taken in time")
-        else:
+        elif self.held:
             self.refuse(Refusal.LATE_MESSAGE)
+        else:
+            self.refuse(Refusal.OVERLOADED)
 
     def _status(self) -> Any:
         call = self._call

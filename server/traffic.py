@@ -13,6 +13,8 @@ from threading import Lock
 from typing import Protocol
 
 MAX_CALLS = 2_000
+# So many a connection may have even then.
+FEW = 8
 MAX_BYTES = 64 * 1024 * 1024
 # A connection may have this part of a worker's bytes under way.
 CONNECTION_SHARE = 4
@@ -41,7 +43,7 @@ class Exchange(Protocol):
         """Asks for the request's message."""
 
     def give_up(self) -> None:
-        """Ends the call, whose client has been waited for long enough."""
+        """Ends the call, which has waited for its client, or for room, long enough."""
 
 
 class Traffic:
@@ -65,15 +67,14 @@ class Traffic:
         self._connections: dict[bytes, Connection] = {}
         # Those whose calls wait for room, in turn.
         self._crowded: deque[Connection] = deque()
-        # Since when a call's client is waited for, the longest first.
+        # Since when a call waits for its client, or for room, the longest first.
         self._since: dict[Exchange, float] = {}
         self.calls = 0
         self.bytes = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the worker has more open calls than it accepts."""
-        return self.calls > MAX_CALLS
+    def is_full(self, connection: Connection) -> bool:
+        """Whether the worker has more open calls than it accepts, and this connection more than its part."""
+        return self.calls > MAX_CALLS and connection.calls > max(FEW, MAX_CALLS // len(self._connections))
 
     def enter(self, peer: bytes) -> Connection:
         """Counts a new call of this connection."""
@@ -95,6 +96,7 @@ class Traffic:
                 if not connection.waiting:
                     self._crowded.append(connection)
                 connection.waiting.append(exchange)
+                self._since[exchange] = self._clock()
                 return
             self._reserve(exchange)
         exchange.receive()
@@ -157,6 +159,7 @@ class Traffic:
 
     def _reserve(self, exchange: Exchange) -> None:
         self._hold(exchange, self._message_bytes)
+        self._since.pop(exchange, None)
         self._since[exchange] = self._clock()
 
     def _hold(self, exchange: Exchange, size: int) -> None:

@@ -187,6 +187,7 @@ def test_a_call_whose_message_does_not_come_in_time_ends(monkeypatch: pytest.Mon
 
 def test_calls_beyond_what_a_worker_may_have_open_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "MAX_CALLS", 3)
+    monkeypatch.setattr(traffic, "FEW", 1)
     never: SimpleQueue[bytes | None] = SimpleQueue()
     with serving() as service, closing(service.channel()) as channel:
         idle = [channel.stream_unary(ECHO).future(iter(never.get, None), timeout=30) for _ in range(3)]

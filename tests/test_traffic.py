@@ -126,6 +126,20 @@ def test_whoever_lets_the_server_wait_is_given_up_once_and_only_then() -> None:
     assert (silent.given_up, served.given_up, reading.given_up) == (1, 0, 1)
 
 
+def test_a_call_that_finds_no_room_for_too_long_is_given_up() -> None:
+    worker = Worker()
+    holders = worker.calls(OF_A_CONNECTION)
+    worker.time.now += PATIENCE_SECONDS / 2
+    [waiting] = worker.calls(1)
+    worker.time.now += PATIENCE_SECONDS / 2 + 0.1
+    worker.traffic.give_up_overdue()
+    assert [holder.given_up for holder in holders] == [1] * OF_A_CONNECTION
+    assert (waiting.given_up, waiting.held) == (0, 0)
+    worker.time.now += PATIENCE_SECONDS / 2
+    worker.traffic.give_up_overdue()
+    assert (waiting.given_up, waiting.held) == (1, 0)
+
+
 def test_a_call_that_has_gone_holds_nothing_whatever_comes_after() -> None:
     worker = Worker()
     [call] = worker.calls(1)
@@ -149,11 +163,24 @@ def test_a_call_that_goes_while_it_waits_for_room_is_forgotten() -> None:
 
 def test_a_worker_has_so_many_open_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "MAX_CALLS", 3)
+    monkeypatch.setattr(traffic, "FEW", 1)
     worker = Worker()
     calls = worker.calls(3)
-    assert not worker.traffic.is_full
+    connection = calls[0].connection
+    assert not worker.traffic.is_full(connection)
     [one_more] = worker.calls(1)
-    assert worker.traffic.is_full
+    assert worker.traffic.is_full(connection)
     worker.traffic.leave(one_more)
-    assert not worker.traffic.is_full
+    assert not worker.traffic.is_full(connection)
     assert asked(calls) == 3
+
+
+def test_a_full_worker_still_takes_a_few_calls_of_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "MAX_CALLS", 20)
+    worker = Worker()
+    greedy = worker.calls(21)
+    assert worker.traffic.is_full(greedy[0].connection)
+    modest = worker.calls(traffic.FEW, b"modest")
+    assert not worker.traffic.is_full(modest[0].connection)
+    more = worker.calls(10, b"modest")
+    assert worker.traffic.is_full(more[0].connection)

@@ -114,7 +114,9 @@ def test_a_worker_gives_back_what_a_flood_took(
     assert max(peak.of.values()) <= PEAK_MB, figures
     assert all(after[pid] <= AFTERWARDS * size for pid, size in before.items()), figures
     assert meanwhile.codes["OK"] >= max(20, meanwhile.codes.total() / 2), figures
-    assert set(meanwhile.codes) <= {"OK", "RESOURCE_EXHAUSTED"}, figures
+    assert set(meanwhile.codes) <= {"OK", "RESOURCE_EXHAUSTED", "CANCELLED"}, figures
+    # gRPC itself ends some, whoever made them, while thousands wait that the worker has not come to yet.
+    assert meanwhile.codes["CANCELLED"] <= meanwhile.codes.total() / 100, figures
     assert set(ended) <= ANSWERS | OTHERWISE, figures
 
 
