@@ -2,12 +2,14 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
+from tests.clients.test_retries import RETRYING
 from tests.servers import Server, eventually, serving
 from tests.storms import memory
 from tests.storms.calls import clients_of_each_worker
@@ -60,14 +62,22 @@ def _alive(server: Server, killed: set[int]) -> list[psutil.Process]:
     return [worker for worker in memory.workers(server) if worker.pid not in killed]
 
 
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [((), {"OK", "UNAVAILABLE", "CANCELLED"}), (RETRYING, {"OK"})],
+    ids=["without retries", "with the retries of docs/clients.md"],
+)
 def test_a_worker_that_drains_under_load_loses_and_doubles_nothing(
-    run_dir: Path, new_database: Callable[[], str]
+    options: Sequence[tuple[str, int | str]],
+    seen: set[str],
+    run_dir: Path,
+    new_database: Callable[[], str],
 ) -> None:
     with (
         serving(run_dir, new_database(), workers=str(WORKERS)) as server,
         clients_of_each_worker(server, WORKERS) as [client, *_],
     ):
-        writers = Writers(server, client, client.connect().id)
+        writers = Writers(server, client, client.connect().id, options)
         with writers.writing():
             for number in range(DRAINS):
                 before = memory.workers(server)
@@ -84,4 +94,4 @@ def test_a_worker_that_drains_under_load_loses_and_doubles_nothing(
     print(f"\n{figures}")
     assert stored.is_right, figures
     assert stored.acknowledged > 1000, figures
-    assert set(stored.codes) <= {"OK", "UNAVAILABLE", "CANCELLED"}, figures
+    assert set(stored.codes) <= seen, figures

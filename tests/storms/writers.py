@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +26,13 @@ class Writers:
     """Threads that create posts, each on a channel of its own; the caption is the request_id.
 
     `codes` counts every attempt, `acknowledged` has the post's id by caption, `given_up` those that never
-    succeeded.
+    succeeded. `options` are further ones of the channels.
     """
 
     server: Server
     client: Client
     account_id: str
+    options: Sequence[tuple[str, int | str]] = ()
     codes: Counter[str] = field(default_factory=Counter)
     acknowledged: dict[str, str] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Writers:
                 thread.join(90)
 
     def _run(self) -> None:
-        with closing(local_channel(self.server.address, options=RECONNECT)) as channel:
+        with closing(local_channel(self.server.address, options=[*RECONNECT, *self.options])) as channel:
             client = Client(channel, self.client.key)
             for _ in range(1_000_000):
                 if self.stop.is_set():
