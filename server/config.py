@@ -36,7 +36,8 @@ def _web_url(value: str) -> str:
 
 
 def _folder(value: Path) -> Path:
-    if any(path.exists() and not path.is_dir() for path in (value, *value.parents)):
+    # Not Path.exists(), which raises below a folder that is not ours to look into; its use says so then.
+    if any(os.path.exists(path) and not os.path.isdir(path) for path in (value, *value.parents)):
         raise ValueError("must be a folder, or the path of one that can be made")
     return value
 

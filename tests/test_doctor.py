@@ -87,7 +87,7 @@ def test_doctor_reads_the_code_verifiers_of_open_attempts_alone(url: str) -> Non
 
 
 # Columns of bytes that hold no ciphertext.
-NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response"}
+NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash"}
 
 
 def test_doctor_reads_every_column_that_is_encrypted() -> None:

@@ -69,7 +69,7 @@ def attempt(path: Attempt, client: Client, handle: str, external_id: str | None)
     except RefusedPage as page:
         status, text = page.args
         assert status == 409
-        assert "already connected for another owner" in text
+        assert "already connected for somebody else" in text
         return REFUSED
     return None
 
