@@ -79,7 +79,7 @@ def compose(keys: KeyRing, method: MethodDescriptor, servicer: object) -> Method
     return Method(
         path=f"/{method.containing_service.full_name}/{method.name}",
         lane=_lane(method),
-        admit=partial(_admit, keys, method),
+        admit=partial(_admit, keys, method, _writes(method)),
         rows=_rows(method),
         serve=_served(method, getattr(servicer, method.name)),
         refuse=refuse,
@@ -117,26 +117,34 @@ def _no_rows(request: bytes) -> Collection[str]:  # noqa: ARG001
     return ()
 
 
-def _admit(keys: KeyRing, method: MethodDescriptor, call: Call, then: Callable[[], None]) -> None:
+def _admit(
+    keys: KeyRing, method: MethodDescriptor, writes: bool, call: Call, then: Callable[[], None]
+) -> None:
     """Finds out whose key the call has, whether it may write, and which owner it is confined to."""
     _begin(call)
-
-    def known(answer: Caller | errors.HitchpostError) -> None:
-        try:
-            if isinstance(answer, errors.HitchpostError):
-                raise answer
-            call.caller = _confined(method, call, answer)
-        except Exception as error:
-            _fail(call, error)
-        then()
-
     try:
         key = _api_key(call.metadata)
         found = keys.find(key)
         if found is None:
-            keys.ask(key, call.peer, known)
+            keys.ask(key, call.peer, partial(_asked, method, writes, call, then))
             return
-        call.caller = _confined(method, call, found)
+        call.caller = _confined(method, writes, call, found)
+    except Exception as error:
+        _fail(call, error)
+    then()
+
+
+def _asked(
+    method: MethodDescriptor,
+    writes: bool,
+    call: Call,
+    then: Callable[[], None],
+    answer: Caller | errors.HitchpostError,
+) -> None:
+    try:
+        if isinstance(answer, errors.HitchpostError):
+            raise answer
+        call.caller = _confined(method, writes, call, answer)
     except Exception as error:
         _fail(call, error)
     then()
@@ -147,8 +155,8 @@ def _begin(call: Call) -> None:
     call.trailers = (("x-request-id", call.request_id),)
 
 
-def _confined(method: MethodDescriptor, call: Call, known: Caller) -> Caller:
-    if known.read_only and _writes(method):
+def _confined(method: MethodDescriptor, writes: bool, call: Call, known: Caller) -> Caller:
+    if writes and known.read_only:
         raise errors.ApiKeyReadOnly(method=method.name)
     owner = _owner_scope(call.metadata)
     return known if owner is None else dataclasses.replace(known, owner=owner)

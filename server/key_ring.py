@@ -76,9 +76,10 @@ class KeyRing:
 
         Raises ApiKeyInvalid for one that is malformed, unknown or revoked.
         """
-        if not api_keys.is_well_formed(key):
+        caller = self._find(fingerprint(key))
+        if caller is None and not api_keys.is_well_formed(key):
             raise errors.ApiKeyInvalid
-        return self._find(fingerprint(key))
+        return caller
 
     def ask(self, key: str, peer: bytes, then: Then) -> None:
         """Asks the database whose key it is, and tells `then` on another thread.

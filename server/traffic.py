@@ -7,7 +7,7 @@ and HTTP/2 keeps it with the client.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
@@ -107,8 +107,9 @@ class Traffic:
             self._since.pop(exchange, None)
             if not exchange.gone:
                 self._hold(exchange, size)
-            asked = self._next()
-        _receive(asked)
+            asked = self._next() if self._crowded else ()
+        for waiting in asked:
+            waiting.receive()
 
     def answering(self, exchange: Exchange, size: int) -> None:
         """The answer of this many bytes is on its way, and the request no longer needed."""
@@ -130,8 +131,9 @@ class Traffic:
             self.calls -= 1
             if not connection.calls:
                 del self._connections[connection.peer]
-            asked = self._next()
-        _receive(asked)
+            asked = self._next() if self._crowded else ()
+        for waiting in asked:
+            waiting.receive()
 
     def is_crowded(self, connection: Connection) -> bool:
         """Whether this connection has its share of bytes under way, so that no answer should be added."""
@@ -168,10 +170,8 @@ class Traffic:
         exchange.connection.bytes += change
         self.bytes += change
 
-    def _next(self) -> Sequence[Exchange]:
+    def _next(self) -> list[Exchange]:
         """The calls that there is room for now, from each connection in turn."""
-        if not self._crowded:
-            return ()
         found: list[Exchange] = []
         passed_over: list[Connection] = []
         for _ in range(len(self._crowded)):
@@ -187,8 +187,3 @@ class Traffic:
             self._crowded.append(connection)
         self._crowded.extendleft(reversed(passed_over))
         return found
-
-
-def _receive(exchanges: Iterable[Exchange]) -> None:
-    for exchange in exchanges:
-        exchange.receive()
