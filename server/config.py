@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from server import unreachable
 from server.vault import Vault
 
+# Of the web process, for the pages of the sandbox.
+SANDBOX_THREADS = 4
 CAN_PIN = hasattr(os, "sched_setaffinity")
 ROOT_DATA_DIR = Path("/var/lib/hitchpost")
 
@@ -177,6 +179,15 @@ class Settings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("HITCHPOST_TLS_CLIENT_CA needs HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY")
         return self
+
+    @property
+    def most_connections(self) -> int:
+        """The database connections that `serve` with all roles may have open at once."""
+        # Beside the lanes: one that looks keys up, one that asks whether the database is there.
+        grpc = 2 * self.threads + self.platform_threads + 2
+        # Beside callbacks: the sandbox's threads, and the same question.
+        web = self.threads + SANDBOX_THREADS + 1
+        return self.workers * grpc + web + 1
 
     @property
     def embedded(self) -> bool:

@@ -38,6 +38,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         if migrated.fine:
             yield _finding("API keys", _api_keys)
             yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
+        yield _finding("connections", lambda: _connections(settings, database))
         yield _finding("PostgreSQL's log", lambda: _statement_log(database))
         yield _finding("clock", lambda: _clock(database))
 
@@ -104,6 +105,19 @@ def _encryption_keys(settings: Settings, database: Database) -> str:
     if any(count.decrypted < count.stored for count in counts):
         raise Trouble(f"{said}; was a key removed too early?")
     return said
+
+
+def _connections(settings: Settings, database: Database) -> str:
+    [(most,)] = database.fetch("SHOW max_connections")
+    [(reserved,)] = database.fetch("SHOW superuser_reserved_connections")
+    accepted = int(most) - int(reserved)
+    wanted = settings.most_connections
+    if wanted > accepted:
+        raise Trouble(
+            f"hitchpost serve may need {wanted}, and PostgreSQL accepts {accepted}: raise its max_connections, "
+            "or lower HITCHPOST_WORKERS, HITCHPOST_THREADS or HITCHPOST_PLATFORM_THREADS"
+        )
+    return f"{wanted} at most for hitchpost serve here, of {accepted}"
 
 
 def _clock(database: Database) -> str:

@@ -90,6 +90,16 @@ def test_doctor_reads_the_code_verifiers_of_open_attempts_alone(url: str) -> Non
 NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash"}
 
 
+def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
+    few = {"database_url": url, "encryption_keys": ENCRYPTION_KEY, "workers": "2", "threads": "4"}
+    fine = printed("doctor", **few)
+    assert "ok    connections: 38 at most for hitchpost serve here, of 97" in fine
+    many = hitchpost("doctor", **few | {"workers": "16"})
+    assert many.returncode == 1
+    assert "FAIL  connections: hitchpost serve may need 234, and PostgreSQL accepts 97" in many.stdout
+    assert "max_connections" in many.stdout
+
+
 def test_doctor_reads_every_column_that_is_encrypted() -> None:
     columns = {
         (model._meta.table_name, field.column_name)

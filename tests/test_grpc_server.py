@@ -86,7 +86,7 @@ def _waiting_for_the_lock(url: str) -> bool:
     return bool(rows(url, waiting))
 
 
-def test_an_idle_reflection_stream_takes_no_thread_from_calls(
+def test_idle_reflection_streams_take_no_thread_from_calls_and_from_each_other(
     run_dir: Path, new_database: Callable[[], str]
 ) -> None:
     with (
@@ -94,14 +94,18 @@ def test_an_idle_reflection_stream_takes_no_thread_from_calls(
         closing(local_channel(server.address)) as channel,
     ):
         client = server.new_client(channel)
-        requests: SimpleQueue[Any] = SimpleQueue()
-        requests.put(reflection_pb2.ServerReflectionRequest(list_services=""))
         reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
-        stream = reflect(iter(requests.get, None), timeout=60)
-        assert next(stream).HasField("list_services_response")
+        idle = []
+        for _ in range(12):
+            requests: SimpleQueue[Any] = SimpleQueue()
+            requests.put(reflection_pb2.ServerReflectionRequest(list_services=""))
+            stream = reflect(iter(requests.get, None), timeout=60)
+            assert next(stream).HasField("list_services_response")
+            idle.append((stream, requests))
         client(LIST, timeout=10)
-        requests.put(None)
-        assert list(stream) == []
+        for stream, requests in idle:
+            requests.put(None)
+            assert list(stream) == []
 
 
 def test_a_connection_has_so_many_open_calls_and_no_more(

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from server.config import SANDBOX_THREADS
 from server.identity import Clock
 from server.web import pages
 from server.web import sandbox_grants as grants
@@ -32,7 +33,6 @@ from server.web.sandbox_requests import (
 from server.web.threads import Endpoint, Threads
 
 COOKIE = "hitchpost_sandbox"
-THREADS = 4
 
 
 class Sandbox:
@@ -168,7 +168,7 @@ def routes(public_url: str, callback_url: str, clock: Clock) -> list[Route]:
     """Everything below /sandbox. Neither URL has a final slash."""
     sandbox, api = Sandbox(public_url, callback_url, clock), SandboxApi(public_url, clock)
     # Of its own: callbacks, which wait for this platform, may have taken all of theirs.
-    threads = Threads(THREADS)
+    threads = Threads(SANDBOX_THREADS)
 
     def page(path: str, endpoint: Endpoint, *methods: str) -> Route:
         return Route(path, threads.run(sandbox.guarded(endpoint)), methods=methods or ["GET"])
