@@ -114,7 +114,7 @@ def _connections(settings: Settings, database: Database) -> str:
     wanted = settings.most_connections
     if wanted > accepted:
         raise Trouble(
-            f"hitchpost serve may need {wanted}, and PostgreSQL accepts {accepted}: raise its max_connections, "
+            f"hitchpost serve may need {wanted}, and PostgreSQL accepts {accepted}: raise max_connections, "
             "or lower HITCHPOST_WORKERS, HITCHPOST_THREADS or HITCHPOST_PLATFORM_THREADS"
         )
     return f"{wanted} at most for hitchpost serve here, of {accepted}"
