@@ -52,7 +52,7 @@ class Method:
     path: str
     lane: str
     admit: Callable[[Call, Callable[[], None]], None]
-    rows: Callable[[bytes], Collection[str]]
+    rows: Callable[[bytes, Call], Collection[str]]
     serve: Callable[[bytes, Call], bytes | None]
     refuse: Callable[[Call, Refusal], None]
     ended: Callable[[Call], None]

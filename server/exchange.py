@@ -24,6 +24,7 @@ class _OnTheWire:
         "_call",
         "_core",
         "_is_sending",
+        "_message",
         "_traffic",
         "connection",
         "gone",
@@ -40,6 +41,7 @@ class _OnTheWire:
         self._answered = False
         # Something is on its way that does not end the call.
         self._is_sending = False
+        self._message = b""
         self.connection = traffic.enter(peer)
         self.held = 0
         self.gone = False
@@ -66,8 +68,28 @@ class _OnTheWire:
         """The message is there, or there is none."""
         raise NotImplementedError
 
+    def serve(self) -> None:
+        """Does what is to be done with the message."""
+        message, self._message = self._message, b""
+        if self.is_over:
+            return
+        if self._traffic.is_crowded(self.connection):
+            self.refuse(Refusal.OVERLOADED)
+            return
+        try:
+            self._work(message)
+        except Exception:
+            self._broken()
+
     def refuse(self, why: Refusal) -> None:
         """Answers without the method's work."""
+        raise NotImplementedError
+
+    def _work(self, message: bytes) -> None:
+        raise NotImplementedError
+
+    def _broken(self) -> None:
+        """Ends the call after a defect, which goes to the log."""
         raise NotImplementedError
 
     def closed(self, event: Any) -> None:  # noqa: ARG002
@@ -94,12 +116,11 @@ class _OnTheWire:
 class Exchange(_OnTheWire):
     """A call of a Method: one message, one answer."""
 
-    __slots__ = ("_lanes", "_method", "_request")
+    __slots__ = ("_lanes", "_method")
 
     def __init__(self, method: Method, traffic: Traffic, lanes: Mapping[str, Lane], event: Any) -> None:
         self._method = method
         self._lanes = lanes
-        self._request = b""
         super().__init__(traffic, event)
 
     def begin(self) -> None:
@@ -118,23 +139,10 @@ class Exchange(_OnTheWire):
         if request is None:
             self.refuse(Refusal.NO_MESSAGE)
             return
-        self._request = request
-        self.rows = self._method.rows(request)
+        self._message = request
+        self.rows = self._method.rows(request, self._call)
         if not self._lanes[self._method.lane].put(self):
             self.refuse(Refusal.OVERLOADED)
-
-    def serve(self) -> None:
-        """Does the method's work and answers."""
-        request, self._request = self._request, b""
-        if self.is_over:
-            return
-        if self._traffic.is_crowded(self.connection):
-            self.refuse(Refusal.OVERLOADED)
-            return
-        try:
-            self._end(self._method.serve(request, self._call))
-        except Exception:
-            self._broken()
 
     def refuse(self, why: Refusal) -> None:
         """Answers without the method's work."""
@@ -143,6 +151,9 @@ class Exchange(_OnTheWire):
             self._end(None)
         except Exception:
             self._broken()
+
+    def _work(self, message: bytes) -> None:
+        self._end(self._method.serve(message, self._call))
 
     def _admitted(self) -> None:
         if self.is_over:
@@ -172,13 +183,12 @@ class Exchange(_OnTheWire):
 class Conversation(_OnTheWire):
     """A call of a Stream, and its client as the stream knows it."""
 
-    __slots__ = ("_ending", "_heard", "_lane", "_lock", "_next", "_started", "_stream")
+    __slots__ = ("_ending", "_lane", "_lock", "_next", "_started", "_stream")
 
     def __init__(self, stream: Stream, traffic: Traffic, lane: Lane, event: Any) -> None:
         self._stream = stream
         self._lane = lane
         self._lock = Lock()
-        self._heard = b""
         self._next: bytes | None = None
         self._started = self._ending = False
         super().__init__(traffic, event)
@@ -192,27 +202,13 @@ class Conversation(_OnTheWire):
         message = event.batch_operations[0].message()
         self._traffic.settle(self, len(message or b""))
         if message is not None:
-            self._heard = message
+            self._message = message
             if not self._lane.put(self):
                 self.refuse(Refusal.OVERLOADED)
         elif self._stream.many:
             self.end()
         else:
             self.refuse(Refusal.NO_MESSAGE)
-
-    def serve(self) -> None:
-        """Lets the stream hear the message."""
-        message, self._heard = self._heard, b""
-        if self.is_over:
-            return
-        if self._traffic.is_crowded(self.connection):
-            self.refuse(Refusal.OVERLOADED)
-            return
-        try:
-            self._stream.hear(message, self)
-        except Exception:
-            log.exception("unexpected error around a stream")
-            self.end(grpc.StatusCode.INTERNAL, "internal error")
 
     def refuse(self, why: Refusal) -> None:
         """Ends the call without the stream's work."""
@@ -236,6 +232,13 @@ class Conversation(_OnTheWire):
         """See Listener."""
         self._call.code, self._call.details = code, details
         self._finish()
+
+    def _work(self, message: bytes) -> None:
+        self._stream.hear(message, self)
+
+    def _broken(self) -> None:
+        log.exception("unexpected error around a stream")
+        self.end(grpc.StatusCode.INTERNAL, "internal error")
 
     def _sent(self, event: Any) -> None:  # noqa: ARG002
         self._traffic.settle(self, 0)

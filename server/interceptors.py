@@ -44,11 +44,8 @@ ROWS: dict[str, Callable[[Any], Collection[str]]] = {
     "TransferSocialAccount": lambda request: (request.social_account_id,),
     "DisconnectSocialAccount": lambda request: (request.social_account_id,),
     "DeleteSocialAccount": lambda request: (request.social_account_id,),
-    "CreateSocialPost": lambda request: set(request.social_post.social_account_ids),
-    "UpdateSocialPost": lambda request: {
-        request.social_post.id,
-        *request.social_post.social_account_ids,
-    },
+    "CreateSocialPost": lambda request: request.social_post.social_account_ids,
+    "UpdateSocialPost": lambda request: (request.social_post.id, *request.social_post.social_account_ids),
     "DeleteSocialPost": lambda request: (request.social_post_id,),
 }
 REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -97,23 +94,24 @@ def _lane(method: MethodDescriptor) -> str:
     return "write" if _writes(method) else "read"
 
 
-def _rows(method: MethodDescriptor) -> Callable[[bytes], Collection[str]]:
+def _rows(method: MethodDescriptor) -> Callable[[bytes, Call], Collection[str]]:
     """What finds the rows that a request of this method may have to wait for."""
     find = ROWS.get(method.name)
     if find is None:
         return _no_rows
     decode = GetMessageClass(method.input_type).FromString
 
-    def rows(request: bytes) -> Collection[str]:
+    def rows(request: bytes, call: Call) -> Collection[str]:
+        project = call.caller.project_id if call.caller else ""
         try:
-            return find(decode(request))
+            return [f"{project} {row}" for row in set(find(decode(request)))]
         except DecodeError:
             return ()
 
     return rows
 
 
-def _no_rows(request: bytes) -> Collection[str]:  # noqa: ARG001
+def _no_rows(request: bytes, call: Call) -> Collection[str]:  # noqa: ARG001
     return ()
 
 

@@ -95,7 +95,7 @@ def method(path: str, serve: Behaviour) -> Method:
         path=path,
         lane="calls",
         admit=lambda call, then: then(),
-        rows=lambda request: [request.decode()] if request.startswith(b"row") else (),
+        rows=lambda request, call: [request.decode()] if request.startswith(b"row") else (),
         serve=serve,
         refuse=refuse,
         ended=lambda call: None,

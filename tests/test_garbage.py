@@ -50,7 +50,7 @@ class Worker:
         method.admit(call, lambda: admitted.put(None))
         admitted.get(timeout=20)
         if call.code.name == "OK":
-            method.rows(request)
+            method.rows(request, call)
             method.serve(request, call)
         method.ended(call)
         return call.code.name

@@ -66,7 +66,7 @@ def _bare_method(path: str, behaviour: Behaviour) -> Method:
         path=path,
         lane="calls",
         admit=lambda call, then: then(),
-        rows=lambda request: (),
+        rows=lambda request, call: (),
         serve=behaviour,
         refuse=lambda call, why: None,
         ended=lambda call: None,
