@@ -1,6 +1,8 @@
 """Another primary takes over: what a running server and its callers see of it."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.test_processes import STATUS, health, healthz
 
 LIST = "SocialAccountService/ListSocialAccounts"
 CREATE = "SocialPostService/CreateSocialPost"
+WAITING_WRITES = 16
 DISCONNECT = "SocialAccountService/DisconnectSocialAccount"
 
 
@@ -40,10 +43,10 @@ def standby(primary: Node) -> Iterator[Node]:
         node.stop()
 
 
-def outcome(client: Client, method: str, **fields: object) -> tuple[str, str, bool]:
+def outcome(client: Client, method: str, timeout: float = 30, **fields: object) -> tuple[str, str, bool]:
     """Code, reason, and whether the caller is told when to try again."""
     try:
-        client(method, timeout=30, **fields)
+        client(method, timeout=timeout, **fields)
     except grpc.RpcError as error:
         failed = failure(error)
         return (*failed.what, failed.retry)
@@ -109,3 +112,30 @@ def test_a_repeated_call_waits_for_the_standby_as_the_first_one_did(primary: Nod
         primary.set("synchronous_standby_names", "")
         assert outcome(client, CREATE, **request) == FINE
         assert len(client("SocialPostService/ListSocialPosts").social_posts) == 1
+
+
+def test_reads_go_on_while_more_writes_than_threads_wait_for_a_standby_that_is_gone(
+    primary: Node, run_dir: Path
+) -> None:
+    with (
+        serving(run_dir, primary.url, statement_timeout="5") as server,
+        closing(local_channel(server.address)) as channel,
+        closing(local_channel(server.address)) as other,
+    ):
+        client = server.new_client(channel)
+        reader = Client(other, client.key)
+        posts = [{"caption": "x", "social_account_ids": [client.connect().id]} for _ in range(WAITING_WRITES)]
+        primary.set("synchronous_standby_names", "gone")
+        with ThreadPoolExecutor(WAITING_WRITES) as pool:
+            writes = [pool.submit(outcome, client, CREATE, social_post=post) for post in posts]
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            eventually("writes hold all their threads", lambda: primary.execute(waiting)[0][0] >= 4)
+            began, reads = time.monotonic(), 0
+            while time.monotonic() - began < 3:
+                assert outcome(reader, LIST, timeout=2) == FINE
+                reads += 1
+            assert not all(write.done() for write in writes)
+            assert {write.result(90) for write in writes} <= {AWAY, FINE}
+        print(f"\n{reads:,} reads in 3 s beside {WAITING_WRITES} writes that wait for a standby that is gone")
+        assert reads > 50
+        primary.set("synchronous_standby_names", "")
