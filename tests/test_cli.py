@@ -144,6 +144,7 @@ SUBJECTS = [
     "migrations",
     "API keys",
     "encryption keys",
+    "connections",
     "PostgreSQL's log",
     "clock",
 ]
