@@ -235,6 +235,9 @@ class Conversation(_OnTheWire):
 
     def _work(self, message: bytes) -> None:
         self._stream.hear(message, self)
+        if self.gone:
+            # It may have gone before the stream had heard of it.
+            self._stream.gone(self)
 
     def _broken(self) -> None:
         log.exception("unexpected error around a stream")

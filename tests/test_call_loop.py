@@ -266,6 +266,26 @@ def test_a_stream_says_what_it_wants_to_whoever_still_listens() -> None:
         assert answers.code() is grpc.StatusCode.OK
 
 
+def test_a_stream_hears_last_that_its_client_has_gone() -> None:
+    said, order, gone = Said(), list[str](), threading.Event()
+
+    def hear(message: bytes, client: Listener) -> None:
+        assert gone.wait(20)
+        order.append("heard")
+        client.send(message)
+
+    def left(client: Listener) -> None:
+        order.append("gone")
+        gone.set()
+
+    slow = replace(said.as_stream(many=False), hear=hear, gone=left)
+    with serving(streams=[slow]) as service, closing(service.channel()) as channel:
+        call = channel.unary_stream(STREAM)(b"x", timeout=20)
+        eventually("it is on its way", lambda: service.server._stream_traffic.bytes == 1)
+        call.cancel()
+        eventually("it is told again", lambda: order == ["gone", "heard", "gone"])
+
+
 def test_idle_streams_keep_nobody_waiting() -> None:
     said, never = Said(), SimpleQueue[bytes | None]()
     with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
