@@ -21,7 +21,7 @@ from tests.storms.http2 import RESET, Connection, message
 from tests.support import Client
 
 WORKERS = 2
-WARM_SECONDS = 4.0
+WARM_SECONDS = 3.0
 PEAK_MB = 400
 AFTERWARDS = 1.3
 FOUR_MB = 4 * 1024 * 1024 - 1024
@@ -80,7 +80,7 @@ FLOODS = [
     Flood("60,000 calls of headers only without a key", floods.headers_only, (30_000,), key=""),
     Flood("60,000 calls of headers only", floods.headers_only, (30_000,)),
     Flood("60,000 calls with a few bytes of a message", floods.half_sent, (30_000, message(b"", 40)[:4])),
-    Flood("400 calls with half of 4 MB", floods.half_sent, (200, HALF_A_LARGE_ONE)),
+    Flood("400 calls with half of 4 MB", floods.half_sent, (200, HALF_A_LARGE_ONE, 15.0)),
     Flood("600 pages of 3 MB that nobody reads", floods.unread, (100, LARGE), processes=6),
 ]
 

@@ -118,7 +118,7 @@ def test_reads_go_on_while_more_writes_than_threads_wait_for_a_standby_that_is_g
     primary: Node, run_dir: Path
 ) -> None:
     with (
-        serving(run_dir, primary.url, statement_timeout="5") as server,
+        serving(run_dir, primary.url, statement_timeout="2") as server,
         closing(local_channel(server.address)) as channel,
         closing(local_channel(server.address)) as other,
     ):
