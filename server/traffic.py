@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from threading import Lock
 from typing import Protocol
 
@@ -18,8 +19,10 @@ FEW = 8
 MAX_BYTES = 64 * 1024 * 1024
 # A connection may have this part of a worker's bytes under way.
 CONNECTION_SHARE = 4
-# How long a client is waited for: to send its message, and to take its answer.
-PATIENCE_SECONDS = 10.0
+# For a call to find room, and then for its message to arrive.
+REQUEST_SECONDS = 10.0
+# For an answer to be taken, by a client that may have a slow line.
+ANSWER_SECONDS = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -67,8 +70,9 @@ class Traffic:
         self._connections: dict[bytes, Connection] = {}
         # Those whose calls wait for room, in turn.
         self._crowded: deque[Connection] = deque()
-        # Since when a call waits for its client, or for room, the longest first.
-        self._since: dict[Exchange, float] = {}
+        # Since when calls wait for room or their message, and for their answer to be taken; oldest first.
+        self._asking: dict[Exchange, float] = {}
+        self._answering: dict[Exchange, float] = {}
         self.calls = 0
         self.bytes = 0
 
@@ -96,7 +100,7 @@ class Traffic:
                 if not connection.waiting:
                     self._crowded.append(connection)
                 connection.waiting.append(exchange)
-                self._since[exchange] = self._clock()
+                self._asking[exchange] = self._clock()
                 return
             self._reserve(exchange)
         exchange.receive()
@@ -104,7 +108,7 @@ class Traffic:
     def settle(self, exchange: Exchange, size: int) -> None:
         """What the client was waited for has happened; the call now holds this many bytes."""
         with self._lock:
-            self._since.pop(exchange, None)
+            self._wait_no_longer(exchange)
             if not exchange.gone:
                 self._hold(exchange, size)
             asked = self._next() if self._crowded else ()
@@ -116,13 +120,14 @@ class Traffic:
         with self._lock:
             if not exchange.gone:
                 self._hold(exchange, size)
-                self._since[exchange] = self._clock()
+                self._wait_no_longer(exchange)
+                self._answering[exchange] = self._clock()
 
     def leave(self, exchange: Exchange) -> None:
         """The call has ended."""
         connection = exchange.connection
         with self._lock:
-            self._since.pop(exchange, None)
+            self._wait_no_longer(exchange)
             self._hold(exchange, 0)
             exchange.gone = True
             if connection.waiting and exchange in connection.waiting:
@@ -141,15 +146,14 @@ class Traffic:
 
     def give_up_overdue(self) -> None:
         """Ends the calls whose clients neither send nor take what they should."""
-        overdue = []
+        now = self._clock()
         with self._lock:
-            limit = self._clock() - PATIENCE_SECONDS
-            for exchange, since in self._since.items():
-                if since > limit:
-                    break
-                overdue.append(exchange)
+            overdue = [
+                *_before(now - REQUEST_SECONDS, self._asking),
+                *_before(now - ANSWER_SECONDS, self._answering),
+            ]
             for exchange in overdue:
-                del self._since[exchange]
+                self._wait_no_longer(exchange)
         for exchange in overdue:
             exchange.give_up()
 
@@ -161,8 +165,13 @@ class Traffic:
 
     def _reserve(self, exchange: Exchange) -> None:
         self._hold(exchange, self._message_bytes)
-        self._since.pop(exchange, None)
-        self._since[exchange] = self._clock()
+        # At the end, where the latest are.
+        self._asking.pop(exchange, None)
+        self._asking[exchange] = self._clock()
+
+    def _wait_no_longer(self, exchange: Exchange) -> None:
+        self._asking.pop(exchange, None)
+        self._answering.pop(exchange, None)
 
     def _hold(self, exchange: Exchange, size: int) -> None:
         change = size - exchange.held
@@ -187,3 +196,7 @@ class Traffic:
             self._crowded.append(connection)
         self._crowded.extendleft(reversed(passed_over))
         return found
+
+
+def _before(limit: float, since: dict[Exchange, float]) -> list[Exchange]:
+    return list(takewhile(lambda exchange: since[exchange] <= limit, since))

@@ -175,7 +175,7 @@ def test_a_call_that_is_not_admitted_is_answered_before_its_message_has_come() -
 
 
 def test_a_call_whose_message_does_not_come_in_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(traffic, "REQUEST_SECONDS", 0.2)
     never: SimpleQueue[bytes | None] = SimpleQueue()
     with serving() as service, closing(service.channel()) as channel:
         call = channel.stream_unary(ECHO).future(iter(never.get, None), timeout=30)
@@ -210,7 +210,8 @@ def test_calls_leave_no_count_behind_however_they_end() -> None:
         server = service.server
         eventually("nothing is left", lambda: (server.traffic.calls, server.traffic.bytes) == (0, 0))
         assert not server.traffic._connections
-        assert not server.traffic._since
+        assert not server.traffic._asking
+        assert not server.traffic._answering
 
 
 @dataclass
@@ -300,7 +301,7 @@ def test_idle_streams_keep_nobody_waiting() -> None:
 
 
 def test_a_stream_whose_client_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(traffic, "REQUEST_SECONDS", 0.2)
     said, never = Said(), SimpleQueue[bytes | None]()
     with serving(streams=[said.as_stream(many=True)]) as service, closing(service.channel()) as channel:
         stream = channel.stream_stream(STREAM)(iter(never.get, None), timeout=30)

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from server import traffic
-from server.traffic import CONNECTION_SHARE, MAX_BYTES, PATIENCE_SECONDS, Connection, Traffic
+from server.traffic import (
+    ANSWER_SECONDS,
+    CONNECTION_SHARE,
+    MAX_BYTES,
+    REQUEST_SECONDS,
+    Connection,
+    Traffic,
+)
 
 MESSAGE = MAX_BYTES // 16
 OF_A_CONNECTION = MAX_BYTES // CONNECTION_SHARE // MESSAGE
@@ -96,7 +103,8 @@ def test_small_messages_and_answers_give_their_room_free() -> None:
         worker.traffic.leave(call)
     assert (worker.traffic.bytes, worker.traffic.calls) == (0, 0)
     assert not worker.traffic._connections
-    assert not worker.traffic._since
+    assert not worker.traffic._asking
+    assert not worker.traffic._answering
 
 
 def test_answers_that_nobody_takes_crowd_their_own_connection_only() -> None:
@@ -116,12 +124,15 @@ def test_whoever_lets_the_server_wait_is_given_up_once_and_only_then() -> None:
     [silent], [served], [reading] = worker.calls(1), worker.calls(1, b"b"), worker.calls(1, b"c")
     worker.traffic.settle(served, 10)
     worker.traffic.settle(reading, 10)
-    worker.time.now += PATIENCE_SECONDS / 2
+    worker.time.now += REQUEST_SECONDS / 2
     worker.traffic.answering(reading, 10)
-    worker.time.now += PATIENCE_SECONDS / 2 + 0.1
+    worker.time.now += REQUEST_SECONDS / 2 + 0.1
     worker.traffic.give_up_overdue()
     assert (silent.given_up, served.given_up, reading.given_up) == (1, 0, 0)
-    worker.time.now += PATIENCE_SECONDS
+    worker.time.now += ANSWER_SECONDS - REQUEST_SECONDS
+    worker.traffic.give_up_overdue()
+    assert (silent.given_up, served.given_up, reading.given_up) == (1, 0, 0), "a slow line has its time"
+    worker.time.now += REQUEST_SECONDS
     worker.traffic.give_up_overdue()
     assert (silent.given_up, served.given_up, reading.given_up) == (1, 0, 1)
 
@@ -129,13 +140,13 @@ def test_whoever_lets_the_server_wait_is_given_up_once_and_only_then() -> None:
 def test_a_call_that_finds_no_room_for_too_long_is_given_up() -> None:
     worker = Worker()
     holders = worker.calls(OF_A_CONNECTION)
-    worker.time.now += PATIENCE_SECONDS / 2
+    worker.time.now += REQUEST_SECONDS / 2
     [waiting] = worker.calls(1)
-    worker.time.now += PATIENCE_SECONDS / 2 + 0.1
+    worker.time.now += REQUEST_SECONDS / 2 + 0.1
     worker.traffic.give_up_overdue()
     assert [holder.given_up for holder in holders] == [1] * OF_A_CONNECTION
     assert (waiting.given_up, waiting.held) == (0, 0)
-    worker.time.now += PATIENCE_SECONDS / 2
+    worker.time.now += REQUEST_SECONDS / 2
     worker.traffic.give_up_overdue()
     assert (waiting.given_up, waiting.held) == (1, 0)
 
@@ -147,7 +158,7 @@ def test_a_call_that_has_gone_holds_nothing_whatever_comes_after() -> None:
     worker.traffic.settle(call, 1000)
     worker.traffic.answering(call, 1000)
     worker.traffic.ask(call)
-    worker.time.now += 2 * PATIENCE_SECONDS
+    worker.time.now += 2 * ANSWER_SECONDS
     worker.traffic.give_up_overdue()
     assert (worker.traffic.bytes, worker.traffic.calls, call.given_up) == (0, 0, 0)
 
