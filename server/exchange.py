@@ -30,6 +30,7 @@ class _OnTheWire:
         "gone",
         "held",
         "rows",
+        "untaken",
     )
 
     def __init__(self, traffic: Traffic, event: Any) -> None:
@@ -43,7 +44,7 @@ class _OnTheWire:
         self._is_sending = False
         self._message = b""
         self.connection = traffic.enter(peer)
-        self.held = 0
+        self.held = self.untaken = 0
         self.gone = False
         self.rows: Collection[str] = ()
         # An operation is good for one batch only: gRPC keeps its memory there.

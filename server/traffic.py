@@ -16,9 +16,12 @@ from typing import Protocol
 MAX_CALLS = 2_000
 # So many a connection may have even then.
 FEW = 8
+# Of requests, and as many of answers that are not taken yet.
 MAX_BYTES = 64 * 1024 * 1024
 # A connection may have this part of a worker's bytes under way.
 CONNECTION_SHARE = 4
+# Who has less than this to take gets its answers even when others leave theirs, up to twice MAX_BYTES.
+LITTLE = 1024 * 1024
 # For a call to find room, and then for its message to arrive.
 REQUEST_SECONDS = 10.0
 # For an answer to be taken, by a client that may have a slow line.
@@ -27,19 +30,22 @@ ANSWER_SECONDS = 60.0
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """A client's connection: its open calls, their bytes, and those of its calls that wait for room."""
+    """A client's connection: its open calls, the bytes of their requests and of their answers that it has not
+    taken yet, and those of its calls that wait for room."""
 
     peer: bytes
     calls: int = 0
     bytes: int = 0
+    untaken: int = 0
     waiting: "deque[Exchange]" = field(default_factory=deque)
 
 
 class Exchange(Protocol):
-    """A call on the wire, the bytes that it counts with, and whether it counts no longer."""
+    """A call on the wire, the bytes of its request and of its answer, and whether it counts no longer."""
 
     connection: Connection
     held: int
+    untaken: int
     gone: bool
 
     def receive(self) -> None:
@@ -75,6 +81,7 @@ class Traffic:
         self._answering: dict[Exchange, float] = {}
         self.calls = 0
         self.bytes = 0
+        self.untaken = 0
 
     def is_full(self, connection: Connection) -> bool:
         """Whether the worker has more open calls than it accepts, and this connection more than its part."""
@@ -111,6 +118,7 @@ class Traffic:
             self._wait_no_longer(exchange)
             if not exchange.gone:
                 self._hold(exchange, size)
+                self._leave_untaken(exchange, 0)
             asked = self._next() if self._crowded else ()
         for waiting in asked:
             waiting.receive()
@@ -119,7 +127,8 @@ class Traffic:
         """The answer of this many bytes is on its way, and the request no longer needed."""
         with self._lock:
             if not exchange.gone:
-                self._hold(exchange, size)
+                self._hold(exchange, 0)
+                self._leave_untaken(exchange, size)
                 self._wait_no_longer(exchange)
                 self._answering[exchange] = self._clock()
 
@@ -129,6 +138,7 @@ class Traffic:
         with self._lock:
             self._wait_no_longer(exchange)
             self._hold(exchange, 0)
+            self._leave_untaken(exchange, 0)
             exchange.gone = True
             if connection.waiting and exchange in connection.waiting:
                 connection.waiting.remove(exchange)
@@ -141,8 +151,10 @@ class Traffic:
             waiting.receive()
 
     def is_crowded(self, connection: Connection) -> bool:
-        """Whether this connection has its share of bytes under way, so that no answer should be added."""
-        return connection.bytes >= self._of_a_connection
+        """Whether so much of this connection, or of all, is not taken that no answer may be added."""
+        if connection.untaken >= LITTLE and self.untaken >= self._max_bytes:
+            return True
+        return connection.untaken >= self._of_a_connection or self.untaken >= 2 * self._max_bytes
 
     def give_up_overdue(self) -> None:
         """Ends the calls whose clients neither send nor take what they should."""
@@ -178,6 +190,12 @@ class Traffic:
         exchange.held = size
         exchange.connection.bytes += change
         self.bytes += change
+
+    def _leave_untaken(self, exchange: Exchange, size: int) -> None:
+        change = size - exchange.untaken
+        exchange.untaken = size
+        exchange.connection.untaken += change
+        self.untaken += change
 
     def _next(self) -> list[Exchange]:
         """The calls that there is room for now, from each connection in turn."""

@@ -208,7 +208,9 @@ def test_calls_leave_no_count_behind_however_they_end() -> None:
             with suppress(grpc.RpcError):
                 unary(channel, ECHO)(b"x" * 100_000, timeout=0.0001 * number + 0.0001)
         server = service.server
-        eventually("nothing is left", lambda: (server.traffic.calls, server.traffic.bytes) == (0, 0))
+        traffic = server.traffic
+        eventually("no call is left", lambda: traffic.calls == 0)
+        assert (traffic.bytes, traffic.untaken) == (0, 0)
         assert not server.traffic._connections
         assert not server.traffic._asking
         assert not server.traffic._answering

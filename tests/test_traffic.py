@@ -8,6 +8,7 @@ from server import traffic
 from server.traffic import (
     ANSWER_SECONDS,
     CONNECTION_SHARE,
+    LITTLE,
     MAX_BYTES,
     REQUEST_SECONDS,
     Connection,
@@ -24,6 +25,7 @@ class Counted:
 
     connection: Connection
     held: int = 0
+    untaken: int = 0
     gone: bool = False
     asked: int = 0
     given_up: int = 0
@@ -101,7 +103,7 @@ def test_small_messages_and_answers_give_their_room_free() -> None:
         worker.traffic.settle(call, 100)
         worker.traffic.answering(call, 200)
         worker.traffic.leave(call)
-    assert (worker.traffic.bytes, worker.traffic.calls) == (0, 0)
+    assert (worker.traffic.bytes, worker.traffic.untaken, worker.traffic.calls) == (0, 0, 0)
     assert not worker.traffic._connections
     assert not worker.traffic._asking
     assert not worker.traffic._answering
@@ -114,9 +116,26 @@ def test_answers_that_nobody_takes_crowd_their_own_connection_only() -> None:
     worker.traffic.answering(call, MAX_BYTES // CONNECTION_SHARE)
     assert worker.traffic.is_crowded(call.connection)
     assert not worker.traffic.is_crowded(other.connection)
-    assert asked(worker.calls(1)) == 0
     worker.traffic.leave(call)
     assert not worker.traffic.is_crowded(call.connection)
+
+
+def test_whoever_takes_its_answers_gets_more_while_others_leave_theirs() -> None:
+    worker = Worker()
+    left = [worker.calls(1, b"%d" % number)[0] for number in range(CONNECTION_SHARE)]
+    for call in left:
+        worker.traffic.settle(call, 10)
+        worker.traffic.answering(call, MAX_BYTES // CONNECTION_SHARE)
+    [reader] = worker.calls(1, b"reader")
+    assert asked([reader]) == 1, "answers take no room from requests"
+    assert not worker.traffic.is_crowded(reader.connection)
+    worker.traffic.settle(reader, 10)
+    worker.traffic.answering(reader, LITTLE)
+    assert worker.traffic.is_crowded(reader.connection)
+    worker.traffic.leave(reader)
+    assert not worker.traffic.is_crowded(worker.calls(1, b"reader")[0].connection)
+    worker.traffic.answering(left[0], 2 * MAX_BYTES)
+    assert worker.traffic.is_crowded(worker.calls(1, b"anybody")[0].connection), "memory has its bound"
 
 
 def test_whoever_lets_the_server_wait_is_given_up_once_and_only_then() -> None:
@@ -160,7 +179,8 @@ def test_a_call_that_has_gone_holds_nothing_whatever_comes_after() -> None:
     worker.traffic.ask(call)
     worker.time.now += 2 * ANSWER_SECONDS
     worker.traffic.give_up_overdue()
-    assert (worker.traffic.bytes, worker.traffic.calls, call.given_up) == (0, 0, 0)
+    assert (worker.traffic.bytes, worker.traffic.untaken, worker.traffic.calls) == (0, 0, 0)
+    assert call.given_up == 0
 
 
 def test_a_call_that_goes_while_it_waits_for_room_is_forgotten() -> None:
