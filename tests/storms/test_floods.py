@@ -21,7 +21,7 @@ from tests.storms.http2 import RESET, Connection, message
 from tests.support import Client
 
 WORKERS = 2
-WARM_SECONDS = 3.0
+WARM_SECONDS = 2.5
 PEAK_MB = 400
 AFTERWARDS = 1.3
 FOUR_MB = 4 * 1024 * 1024 - 1024

@@ -16,7 +16,7 @@ from tests.support import MESSAGES, Client
 from tests.valid_requests import valid_fields
 
 WORKERS = 2
-SECONDS = 24.0
+SECONDS = 14.0
 AT_ONCE = 64
 # So often there are new valid requests: the mutated ones delete and disconnect what these name.
 RENEWED_SECONDS = 4.0
