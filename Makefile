@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-clients test-storm lint proto check-proto bench bench-check lock clean
+.PHONY: help run demo test test-run test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,8 +25,26 @@ run: $(INSTALLED) ## Serve with an embedded PostgreSQL and the sandbox platform
 demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
-test: $(INSTALLED) ## Run the tests, all but the storms and the clients in other languages
-	$(BIN)/python -m pytest --ignore tests/clients --ignore tests/storms
+# What methods do, whichever wire they are called by; and at the end, what the whole run has said.
+BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
+LEAKS := tests/repository/test_leaks.py
+# What has a target of its own.
+APART := $(addprefix --ignore tests/,clients storms run mcp web/rest)
+
+test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
+	$(BIN)/python -m pytest $(APART)
+
+test-run: $(INSTALLED) ## Run the tests that start, kill and upgrade whole servers, and those of the commands
+	$(BIN)/python -m pytest tests/run $(LEAKS)
+
+test-loop: $(INSTALLED) ## Run the tests of calls on gRPC's own loop (HITCHPOST_CALL_LOOP=grpc)
+	TEST_CALL_LOOP=grpc $(BIN)/python -m pytest tests/rpc tests/accounts tests/posts tests/projects
+
+test-rest: $(INSTALLED) ## Run the tests of REST, and those of what methods do over it
+	TEST_WIRE=rest $(BIN)/python -m pytest tests/web/rest $(BEHAVIOUR) $(LEAKS)
+
+test-mcp: $(INSTALLED) ## Run the tests of MCP, and those of what methods do as its tools
+	TEST_WIRE=mcp $(BIN)/python -m pytest tests/mcp $(BEHAVIOUR) $(LEAKS)
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has
 	$(BIN)/python -m pytest -s tests/clients
@@ -43,6 +61,7 @@ lint: $(INSTALLED) ## Check style, types and the contract
 
 proto: $(INSTALLED) ## Regenerate generated/ from protos/
 	$(BIN)/python tools/gen_protos.py
+	$(BIN)/python -m tools.gen_openapi
 
 check-proto: proto ## Fail if generated/ was stale, or the contract breaks its last state
 	@test -z "$$(git status --porcelain generated)" \
@@ -58,6 +77,9 @@ bench: $(BENCH_INSTALLED) ## Measure, print, and renew docs/performance.md; need
 
 bench-check: $(BENCH_INSTALLED) ## Measure, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks --check
+
+bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fail if a figure is not reached
+	$(BIN)/python -m benchmarks.due_work
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py

@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks import load, memory, report, scale, throughput
 from benchmarks.data import SIZES, build
 from benchmarks.figures import FIGURES, Measured
-from server import embedded
 from server.config import Settings
+from server.run import embedded
 
 ROUNDS = 11
 

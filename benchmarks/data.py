@@ -21,13 +21,15 @@ from tqdm import tqdm
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import embedded, projects, schema
-from server.database import database
-from server.identity import utc_now
+from server.base.identity import utc_now
+from server.projects import projects
+from server.run import embedded
+from server.storage import schema
+from server.storage.database import database
 
 SIZES = {"bench_10k": 10_000, "bench_1m": 1_000_000, "bench_10m": 10_000_000}
 # A database of another version is built anew: raise it when what is loaded changes.
-VERSION = 1
+VERSION = 2
 
 PER_EXTERNAL_ID = 5
 AGENCY = "agency"
@@ -57,7 +59,7 @@ COLUMNS = {
     " create_time, update_time, connect_time",
     "social_post": "id, project_id, external_id, caption, media, scheduled_time, state, platform_options,"
     " version, create_time, update_time",
-    "social_post_target": "social_post_id, social_account_id, position, state, caption, media",
+    "social_post_target": "project_id, social_post_id, social_account_id, position, state, caption, media",
 }
 
 
@@ -152,12 +154,17 @@ def _drop_indexes(cursor: Cursor) -> list[tuple[str, str]]:
 
 def _copy(cursor: Cursor, dataset: Dataset) -> None:
     now = utc_now()
-    makers = (_account_rows(dataset, now), _post_rows(dataset, now), _target_row)
+    makers = (_account_rows(dataset, now), _post_rows(dataset, now), _target_rows(dataset))
     # FREEZE, which saves VACUUM a second write, is for a table that the transaction has made or emptied.
     cursor.execute(f"BEGIN; TRUNCATE {', '.join(COLUMNS)} CASCADE")
     for (table, columns), row in zip(COLUMNS.items(), makers, strict=True):
-        with _phase(f"copy {table}"), tqdm(total=dataset.rows, desc=table, unit_scale=True) as bar:
-            cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN (FREEZE)", RowReader(bar, row))
+        with (
+            _phase(f"copy {table}"),
+            tqdm(total=dataset.rows, desc=table, unit_scale=True, disable=None) as bar,
+        ):
+            cursor.copy_expert(
+                f"COPY {table} ({columns}) FROM STDIN (FREEZE)", RowReader(bar, dataset.rows, row)
+            )
     cursor.execute("COMMIT")
 
 
@@ -210,9 +217,12 @@ def _post_rows(dataset: Dataset, now: datetime) -> Callable[[int], str]:
     return row
 
 
-def _target_row(number: int) -> str:
-    ids = f"sp_{ulid(number)}\tsa_{ulid(number)}"
-    return f"{ids}\t0\t{posts_pb.SOCIAL_POST_TARGET_STATE_PENDING}\t{NULL}\t{NULL}\n"
+def _target_rows(dataset: Dataset) -> Callable[[int], str]:
+    def row(number: int) -> str:
+        ids = f"{dataset.project_id}\tsp_{ulid(number)}\tsa_{ulid(number)}"
+        return f"{ids}\t0\t{posts_pb.SOCIAL_POST_TARGET_STATE_PENDING}\t{NULL}\t{NULL}\n"
+
+    return row
 
 
 def _create_time(number: int) -> str:
@@ -220,16 +230,18 @@ def _create_time(number: int) -> str:
 
 
 class RowReader:
-    """The file that COPY reads: rows made when they are asked for, counted on a progress bar."""
+    """The file that COPY reads: so many rows, made when they are asked for, and shown on a progress bar."""
 
-    def __init__(self, bar: tqdm, row: Callable[[int], str]) -> None:
+    def __init__(self, bar: tqdm, rows: int, row: Callable[[int], str]) -> None:
         self._bar = bar
+        # Not the bar's: one that is not shown counts nothing.
+        self._read, self._rows = 0, rows
         self._row = row
 
     def read(self, _size: int) -> str:
         """The next rows, or nothing after the last; psycopg2 takes more than it asks for."""
-        first = self._bar.n
-        block = range(first, min(first + BLOCK, self._bar.total))
+        block = range(self._read, min(self._read + BLOCK, self._rows))
+        self._read = block.stop
         self._bar.update(len(block))
         return "".join(map(self._row, block))
 

@@ -7,7 +7,7 @@ from statistics import median
 from benchmarks import throughput
 from benchmarks.memory import FEW, MANY
 from benchmarks.scale import FAR_PAGE
-from benchmarks.throughput import BARE, CORES, FASTAPI, HITCHPOST, ONE_PROCESS, Case
+from benchmarks.throughput import BARE, CORES, FASTAPI, GO, HITCHPOST, ONE_PROCESS, REST, Case
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Figure:
         return value <= self.limit if self.at_most else value >= self.limit
 
 
-def _rates(case: str, other: str) -> Callable[[Measured], float]:
-    return lambda measured: measured.cases[case].median(HITCHPOST) / measured.cases[case].median(other)
+def _rates(case: str, other: str, ours: str = HITCHPOST) -> Callable[[Measured], float]:
+    return lambda measured: measured.cases[case].median(ours) / measured.cases[case].median(other)
 
 
 def _two_processes(measured: Measured) -> float:
@@ -55,7 +55,11 @@ FIGURES = [
     Figure("list by external_id (5 rows): Hitchpost / FastAPI + SQLAlchemy", 3.0, _rates("list 5", FASTAPI)),
     Figure("list by external_id (5 rows): Hitchpost / bare gRPC", 0.50, _rates("list 5", BARE)),
     Figure("get by id: Hitchpost / bare gRPC", 0.60, _rates("get", BARE)),
-    Figure("list a page of 50 rows: Hitchpost / FastAPI + SQLAlchemy", 3.0, _rates("list 50", FASTAPI)),
+    Figure("list by external_id (5 rows): Hitchpost / grpc-go + pgx", 0.50, _rates("list 5", GO)),
+    Figure("get by id: Hitchpost / grpc-go + pgx", 0.60, _rates("get", GO)),
+    Figure("list a page of 50 rows: Hitchpost / FastAPI + SQLAlchemy", 3.2, _rates("list 50", FASTAPI)),
+    Figure("list by external_id (5 rows): REST / FastAPI + SQLAlchemy", 1.5, _rates("list 5", FASTAPI, REST)),
+    Figure("get by id: REST / FastAPI + SQLAlchemy", 1.5, _rates("get", FASTAPI, REST)),
     Figure("create post: Hitchpost / FastAPI + SQLAlchemy", 2.0, _rates("create post", FASTAPI)),
     Figure(
         "p50 of list by external_id: 10,000,000 rows / 10,000 rows",
@@ -80,12 +84,13 @@ FIGURES = [
 CONTENDERS = [
     HITCHPOST,
     ONE_PROCESS,
+    throughput.REST,
     BARE,
     throughput.PINNED,
     throughput.LOOP,
     throughput.STATEMENT,
     FASTAPI,
     throughput.AIO,
-    throughput.GO,
+    GO,
     throughput.PGBENCH,
 ]

@@ -18,10 +18,12 @@ from benchmarks.data import Dataset, ulid, users
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_grpc
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import account_lists, listing, post_lists
-from server.database import database
-from server.identity import utc_now
-from server.statements import Statement
+from server.accounts import lists as account_lists
+from server.base.identity import utc_now
+from server.posts import lists as post_lists
+from server.storage import listing
+from server.storage.database import database
+from server.storage.statements import Statement
 
 PAGE = 50
 BODIES = 1000
@@ -50,7 +52,7 @@ def latencies(datasets: Mapping[str, Dataset], folder: Path, rounds: int) -> dic
             name: stack.enter_context(contenders.hitchpost(dataset, 1, folder))
             for name, dataset in datasets.items()
         }
-        for _ in tqdm(range(rounds + 1), desc="latency by size", unit="round"):
+        for _ in tqdm(range(rounds + 1), desc="latency by size", unit="round", disable=None):
             for name, dataset in datasets.items():
                 bodies = [{"external_ids": [owner]} for owner in _owners(dataset, BODIES)]
                 median = load.ghz(
@@ -73,7 +75,7 @@ def page_times(dataset: Dataset, folder: Path, rounds: int) -> dict[int, list[fl
                 return str(stub.ListSocialAccounts(request, metadata=metadata, timeout=20).next_page_token)
 
             token = ""
-            for _ in tqdm(range(FAR_PAGE - 1), desc=f"walk to page {FAR_PAGE}", unit="page"):
+            for _ in tqdm(range(FAR_PAGE - 1), desc=f"walk to page {FAR_PAGE}", unit="page", disable=None):
                 token = page(token)
             for number in range(rounds):
                 for _ in range(PAGE_CALLS):

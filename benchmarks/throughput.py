@@ -23,8 +23,10 @@ from benchmarks.data import AGENCY, Dataset
 from benchmarks.load import Request
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
-from server import account_lists, accounts, listing
-from server.supervisor import GRPC_ENVIRONMENT
+from server.accounts import accounts
+from server.accounts import lists as account_lists
+from server.run.supervisor import GRPC_ENVIRONMENT
+from server.storage import listing
 
 # Short, and many: noise that lasts longer than a run then meets all contenders alike.
 SECONDS = 1.0
@@ -32,7 +34,7 @@ WARM_UP_CALLS = 2000
 CAMPAIGN = "benchmark"
 ACCOUNTS = "/hitchpost.v1.SocialAccountService"
 POSTS = "/hitchpost.v1.SocialPostService"
-HITCHPOST, ONE_PROCESS = "Hitchpost", "Hitchpost, one process"
+HITCHPOST, ONE_PROCESS, REST = "Hitchpost", "Hitchpost, one process", "Hitchpost, REST"
 BARE, PINNED = "bare gRPC", "bare gRPC, pinned"
 LOOP, STATEMENT = "bare, Hitchpost's loop, pinned", "the same + the statement of get"
 FASTAPI, AIO, GO, PGBENCH = "FastAPI + SQLAlchemy", "grpc.aio + SQLAlchemy", "grpc-go + pgx", "pgbench"
@@ -153,7 +155,7 @@ def _interleave(
     folder: Path,
     rounds: int,
 ) -> None:
-    with tqdm(total=rounds * len(measured) * len(running), desc=title, unit="run") as bar:
+    with tqdm(total=rounds * len(measured) * len(running), desc=title, unit="run", disable=None) as bar:
         for number in range(rounds):
             for case in measured:
                 # In another order each time, so that nobody always comes after the same one.
@@ -174,6 +176,7 @@ def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[d
         running = {
             HITCHPOST: stack.enter_context(contenders.hitchpost(dataset, CORES, folder)),
             ONE_PROCESS: stack.enter_context(contenders.hitchpost(dataset, 1, folder)),
+            REST: stack.enter_context(contenders.rest(dataset, CORES, folder)),
         }
         for case in measured:
             _write(case, running[HITCHPOST].port, dataset.key, replies)
@@ -211,7 +214,9 @@ def _write(case: Case, port: int, key: str, replies: Path) -> None:
 
 def _run(name: str, contender: Running, case: Case, dataset: Dataset, folder: Path) -> Sample:
     request = (
-        _http(case, contender, dataset, folder) if name == FASTAPI else grpc_request(case, dataset, folder)
+        _http(case, contender, dataset, folder)
+        if name in (FASTAPI, REST)
+        else grpc_request(case, dataset, folder)
     )
     try:
         if not case.samples.get(name):

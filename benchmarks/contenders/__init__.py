@@ -51,16 +51,24 @@ def hitchpost(
 
     `further` are variables of its environment.
     """
+    return _hitchpost("grpc", dataset, folder, HITCHPOST_WORKERS=str(processes), **further)
+
+
+def rest(dataset: Dataset, processes: int, folder: Path) -> AbstractContextManager[Running]:
+    """The same over HTTP: `hitchpost serve --role web`."""
+    return _hitchpost("web", dataset, folder, HITCHPOST_WEB_WORKERS=str(processes))
+
+
+def _hitchpost(role: str, dataset: Dataset, folder: Path, **further: str) -> AbstractContextManager[Running]:
     port = _free_port()
     environment = {
         "HITCHPOST_DATABASE_URL": dataset.url,
         "HITCHPOST_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "HITCHPOST_GRPC_ADDRESS": f"127.0.0.1:{port}",
-        "HITCHPOST_WORKERS": str(processes),
+        f"HITCHPOST_{role.upper()}_ADDRESS": f"127.0.0.1:{port}",
         "HITCHPOST_DRAIN_TIMEOUT": "2",
         **further,
     }
-    return _serving([sys.executable, "-m", "server", "serve", "--role", "grpc"], port, environment, folder)
+    return _serving([sys.executable, "-m", "server", "serve", "--role", role], port, environment, folder)
 
 
 def module(

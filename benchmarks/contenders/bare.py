@@ -14,10 +14,10 @@ from pathlib import Path
 import grpc
 import psycopg2
 
-from server.call import Method
-from server.call_loop import CallLoop
-from server.interceptors import METHODS
-from server.lanes import Lane
+from server.rpc.call import Method
+from server.rpc.call_loop import CallLoop
+from server.rpc.lanes import Lane
+from server.rpc.registry import RPCS
 
 THREADS = 4
 Behaviour = Callable[[bytes, object], bytes]
@@ -79,7 +79,7 @@ def serve(port: int, behaviour: Behaviour, *, loop: bool) -> None:
     server.add_insecure_port(f"127.0.0.1:{port}")
     if loop:
         calls = CallLoop(server, {"calls": Lane("calls", THREADS, 1000)}, 4 * 1024 * 1024)
-        for path in METHODS:
+        for path in RPCS:
             calls.add(_bare_method(path, behaviour))
         calls.start()
     else:

@@ -66,6 +66,7 @@ class SocialAccount(Versioned, Base):
 
 class SocialPostTarget(Base):
     __tablename__ = "social_post_target"
+    project_id: Mapped[str]
     social_post_id: Mapped[str] = mapped_column(ForeignKey("social_post.id"), primary_key=True)
     social_account_id: Mapped[str] = mapped_column(ForeignKey("social_account.id"), primary_key=True)
     position: Mapped[int] = mapped_column(SmallInteger)
@@ -152,7 +153,9 @@ async def create_post(session: AsyncSession, project: str, ids: Sequence[str], p
         post.version = 1
         post.create_time = post.update_time = now
         post.targets = [
-            SocialPostTarget(account=accounts[account_id], position=position, state=PENDING)
+            SocialPostTarget(
+                project_id=project, account=accounts[account_id], position=position, state=PENDING
+            )
             for position, account_id in enumerate(ids)
         ]
         session.add(post)

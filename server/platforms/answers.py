@@ -1,124 +1,128 @@
-"""What a platform answers, read without trust: tokens, profiles, and the two ways to fail."""
+"""What a platform answers, read without trust: tokens and profiles."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from httpx2 import Response
-
-from server.platforms.facts import ProfileFields
-
-
-class PlatformRefused(Exception):
-    """The platform clearly said no; the same call will not succeed later."""
-
-
-class PlatformUnreachable(Exception):
-    """The platform did not answer, is overloaded, or answered what can't be read; it may work later."""
+from server.base.sizes import TEXT, TOKEN
+from server.platforms.facts import PLACEHOLDER, Facts, ProfileFields, ProfileSource, fill
+from server.platforms.paths import at
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """What a platform issued. `expire_time` is the access token's, None when the platform doesn't say.
 
-    `scopes` is empty when the platform doesn't say; by RFC 6749 they are then those that were asked for.
+    `context` is what calls with these tokens need beside them, such as the server that issued them; as
+    secret as they are.
     """
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
     expire_time: datetime | None
     scopes: tuple[str, ...]
+    context: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile that a login shares, with the tokens that act for it; texts are "" where it has none."""
+    """A profile that a login shares, with the tokens that act for it; texts are "" where it has none.
+
+    `shares_tokens`: they are the login's, which other profiles may have, too.
+    """
 
     platform_user_id: str
     username: str
     display_name: str
     profile_photo_url: str
     tokens: Tokens
+    shares_tokens: bool = False
 
 
-# Only these are repeated in an error: any other text is the platform's, and might hold a secret.
-REFUSALS = {
-    "access_denied",
-    "insufficient_scope",
-    "invalid_client",
-    "invalid_grant",
-    "invalid_request",
-    "invalid_scope",
-    "invalid_token",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "unsupported_token_type",
-}
-TRANSIENT_ERRORS = {"server_error", "temporarily_unavailable", "slow_down"}
-TRANSIENT_STATUSES = {408, 425, 429}
+def items(answer: object, source: ProfileSource) -> Sequence[object]:
+    """The list of profiles; where the source has no path of one, the answer itself. Raises ValueError."""
+    found = at(answer, source.items) if source.items else [answer]
+    if found is None and source.may_lack_items and isinstance(answer, dict):
+        return []
+    if not isinstance(found, list):
+        raise ValueError("the profiles are not a list")
+    return found
 
 
-async def check(response: Response) -> None:
-    """Lets a 2xx answer pass. Raises PlatformRefused for a 4xx, PlatformUnreachable for everything else."""
-    status = response.status_code
-    if response.is_success:
-        return
-    if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
-        await response.aread()
-        raise failure(_error_code(response), f"HTTP {status}")
-    raise PlatformUnreachable(f"HTTP {status}")
+def login_tokens(answer: Mapping[str, Any], facts: Facts, now: datetime, *, asked: str) -> Tokens:
+    """The tokens in a token endpoint's answer. Raises ValueError or OverflowError if it can't be read.
 
-
-def failure(code: object, otherwise: str) -> PlatformRefused | PlatformUnreachable:
-    """The exception for an OAuth error code; `otherwise` is its text when the code is unknown."""
-    if isinstance(code, str) and code in TRANSIENT_ERRORS:
-        return PlatformUnreachable(code)
-    return PlatformRefused(code if isinstance(code, str) and code in REFUSALS else otherwise)
-
-
-def _error_code(response: Response) -> object:
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return body.get("error") if isinstance(body, dict) else None
-
-
-def login_tokens(answer: Mapping[str, Any], scope_separator: str, now: datetime) -> Tokens:
-    """The tokens in a token endpoint's answer. Raises ValueError or OverflowError if it can't be read."""
-    scope = _text(answer.get("scope"))
+    An answer without a scope means what was `asked` for (RFC 6749, 5.1).
+    """
+    refresh_token = at(answer, facts.answer.refresh_token)
     return Tokens(
-        access_token=_token(answer.get("access_token")),
-        refresh_token=_token(answer["refresh_token"]) if answer.get("refresh_token") else None,
-        expire_time=_expire_time(answer.get("expires_in"), now),
-        scopes=tuple(part for part in scope.split(scope_separator) if part),
+        access_token=token(at(answer, facts.answer.access_token)),
+        refresh_token=token(refresh_token) if refresh_token else None,
+        expire_time=_expire_time(at(answer, facts.answer.expires_in), now),
+        scopes=_scopes(at(answer, facts.answer.scope) or asked),
+        context={name: _identifier(at(answer, path)) for name, path in facts.context.items()},
     )
+
+
+def renewed_tokens(answer: Mapping[str, Any], facts: Facts, now: datetime, old: Tokens) -> Tokens:
+    """The tokens in an answer that follows on others: what it does not say is as it was. Raises the same."""
+    refresh_token = at(answer, facts.answer.refresh_token)
+    scope = at(answer, facts.answer.scope)
+    return Tokens(
+        access_token=token(at(answer, facts.answer.access_token)),
+        refresh_token=token(refresh_token) if refresh_token else old.refresh_token,
+        expire_time=_expire_time(at(answer, facts.answer.expires_in), now),
+        scopes=_scopes(scope) if scope else old.scopes,
+        context=old.context,
+    )
+
+
+def client(answer: object) -> tuple[str, str]:
+    """Id and secret in the answer to a registration. Raises ValueError if it can't be read."""
+    client_id, secret = _identifier(at(answer, "client_id")), token(at(answer, "client_secret"))
+    if len(client_id) > TEXT or len(secret) > TEXT:
+        raise ValueError("a client is longer than is kept")
+    return client_id, secret
+
+
+def _scopes(scope: object) -> tuple[str, ...]:
+    """Of a list, or of a text: with spaces, as RFC 6749 has it, or with commas, whatever was asked with."""
+    parts = scope if isinstance(scope, list) else _text(scope).replace(",", " ").split()
+    return tuple(part for part in map(_text, parts) if part)
 
 
 def profile(item: object, fields: ProfileFields, login: Tokens, now: datetime) -> Profile:
     """One item of a profiles answer. Raises ValueError or OverflowError if it can't be read."""
     if not isinstance(item, dict):
         raise ValueError("a profile is not an object")
-    photo = _text(item.get(fields.profile_photo_url))
+
+    def found(path: str) -> Any:
+        return at(item, path) if path else None
+
+    def identified(path: str) -> Any:
+        return fill(path, login.context) if PLACEHOLDER.fullmatch(path) else found(path)
+
+    photo = _text(found(fields.profile_photo_url))
+    own = found(fields.access_token)
     return Profile(
-        platform_user_id=_identifier(item.get(fields.platform_user_id)),
-        username=_text(item.get(fields.username)),
-        display_name=_text(item.get(fields.display_name)),
+        platform_user_id=_identifier(identified(fields.platform_user_id)),
+        username=_text(found(fields.username)),
+        display_name=" ".join(filter(None, (_text(found(path)) for path in fields.display_name.split()))),
         profile_photo_url=photo if photo.startswith(("https://", "http://")) else "",
-        tokens=_profile_tokens(item, fields, login, now),
+        tokens=_own_tokens(found, fields, login, now) if own else login,
+        shares_tokens=not own,
     )
 
 
-def _profile_tokens(item: dict[str, Any], fields: ProfileFields, login: Tokens, now: datetime) -> Tokens:
-    if not item.get(fields.access_token):
-        return login
-    refresh_token = item.get(fields.refresh_token)
+def _own_tokens(found: Callable[[str], Any], fields: ProfileFields, login: Tokens, now: datetime) -> Tokens:
+    refresh_token = found(fields.refresh_token)
     return Tokens(
-        access_token=_token(item[fields.access_token]),
-        refresh_token=_token(refresh_token) if refresh_token else None,
-        expire_time=_expire_time(item.get(fields.expires_in), now),
+        access_token=token(found(fields.access_token)),
+        refresh_token=token(refresh_token) if refresh_token else None,
+        expire_time=_expire_time(found(fields.expires_in), now),
         scopes=login.scopes,
+        context=login.context,
     )
 
 
@@ -139,9 +143,12 @@ def _identifier(value: object) -> str:
     return text
 
 
-def _token(value: object) -> str:
+def token(value: object, most: int = TOKEN) -> str:
+    """A token, or another text of printable ASCII that is not empty. Raises ValueError for anything else."""
     if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
         raise ValueError("a token is missing or is no printable ASCII")
+    if len(value) > most:
+        raise ValueError("a token is longer than is kept")
     return value
 
 

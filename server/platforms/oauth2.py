@@ -1,163 +1,226 @@
-"""An OAuth 2.0 platform as its row of facts describes it: authorization code, PKCE, profiles, revocation."""
+"""An OAuth 2.0 platform as its row of facts describes it: code, PKCE, profiles, refresh, revocation."""
 
-import math
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus, urlencode
 
 import httpx2
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from server.platforms import answers, facts
-from server.platforms.answers import PlatformRefused, PlatformUnreachable, Profile, Tokens
-from server.platforms.facts import Facts
-from server.platforms.waiting import EventLoop
+from server.platforms import answers, failures, profile_pages
+from server.platforms.answers import Profile, Tokens
+from server.platforms.facts import Call, Facts, ProfileSource, fill, filled
+from server.platforms.failures import CodeSpent, PlatformRefused, PlatformUnreachable
+from server.platforms.http import Http, run
+from server.platforms.platform import TIMEOUT, Asked, Authorization, ClientApp, Platform, Returned
 
-__all__ = ["OAuth2Platform", "PlatformRefused", "PlatformUnreachable", "Profile", "Tokens", "load"]
-
-# For all that one call asks a platform.
-TIMEOUT = timedelta(seconds=10)
-# Reading the certificates takes about 40 ms, so all clients share them.
-TLS = httpx2.create_ssl_context(trust_env=False)
-_event_loop = EventLoop()
+# Of an answer. More than a stranger's: a platform is chosen by who runs this server, and what it describes at
+# length is cut, not refused.
+ANSWER_BYTES = 16 * 1024 * 1024
 Answer = TypeVar("Answer")
-PROTOCOL_PARAMETERS = {
-    "client_id",
-    "code_challenge",
-    "code_challenge_method",
-    "redirect_uri",
-    "response_type",
-    "scope",
-    "state",
+# Of httpx2's requests.
+ARGUMENTS = {"query": "params", "form": "data", "json": "json"}
+PARAMETERS = {
+    "token": {
+        "grant_type": "authorization_code",
+        "code": "{code}",
+        "redirect_uri": "{redirect_uri}",
+        "code_verifier": "{code_verifier}",
+    },
+    "refresh": {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"},
+    "revoke": {"token": "{token}", "token_type_hint": "{token_type_hint}"},
 }
 
 
-class OAuth2Platform:
-    """One platform. Safe to use from many threads: each call has an HTTP client of its own.
+class OAuth2Platform(Platform):
+    """One row. Each call has an HTTP client of its own."""
 
-    Calls over HTTP raise PlatformRefused or PlatformUnreachable, whose texts hold no secret. They end at
-    `until` (time.monotonic()), which `deadline` gives: one time for all that a caller waits for.
-    """
+    _most_bytes = ANSWER_BYTES
 
-    def __init__(self, name: str, facts: Facts, timeout: timedelta = TIMEOUT) -> None:
-        self.name = name
-        self._facts = facts
-        self._timeout = timeout
+    def __init__(self, name: str, facts: Facts, http: Http, timeout: timedelta = TIMEOUT) -> None:
+        super().__init__(timeout)
+        self.name, self.platform, self.app_of = name, facts.platform, facts.app_of
+        self.chosen_by = facts.chosen_by
+        self.own_app = ClientApp(facts.client_id) if facts.client_id else None
+        self.refresh_after = timedelta(seconds=facts.refresh_after)
+        self.app_settings = facts.app_settings
+        self.registers_itself = facts.registration is not None
+        self.facts = facts
+        self._http = http
 
-    def deadline(self, callers: float = math.inf) -> float:
-        """Until when the platform may take: as long as it is given, but not past the caller's deadline."""
-        return min(callers, time.monotonic() + self._timeout.total_seconds())
+    def begin(self, app: ClientApp, asked: Asked, until: float) -> Authorization:  # noqa: ARG002 (nobody is asked)
+        """See Platform."""
+        facts = self.facts
+        scope = facts.scope_separator.join(asked.permissions or facts.default_scopes)
+        values = self._known(app, asked.options, {"scope": scope})
+        query = {
+            "response_type": "code",
+            facts.client_id_parameter: app.client_id,
+            "redirect_uri": asked.redirect_uri + facts.callback_ending,
+            "scope": scope,
+            "state": asked.state,
+        }
+        if facts.pkce:
+            challenge = create_s256_code_challenge(asked.code_verifier)
+            query |= {"code_challenge": challenge, "code_challenge_method": "S256"}
+        query |= filled(facts.authorize_parameters, values)
+        query |= {name: asked.options[name] for name in facts.authorize_options if asked.options.get(name)}
+        url = fill(facts.authorize_url, values)
+        return Authorization(f"{url}?{urlencode(query, quote_via=quote)}", {"scope": scope})
 
-    def authorization_url(
-        self,
-        *,
-        redirect_uri: str,
-        state: str,
-        code_verifier: str,
-        permissions: Sequence[str],
-        options: Mapping[str, str],
-    ) -> str:
-        """Where to send the browser. No permissions: the platform's default scopes.
+    def exchange(self, app: ClientApp, returned: Returned, now: datetime, until: float) -> Tokens:
+        """See Platform. Raises PlatformRefused for a code that another server has issued (RFC 9207)."""
+        facts = self.facts
+        if facts.issuer and returned.issuer != facts.issuer:
+            raise PlatformRefused("another issuer")
+        values = {
+            **returned.flow,
+            "code": returned.code,
+            "code_verifier": returned.code_verifier if facts.pkce else "",
+            "redirect_uri": returned.redirect_uri + facts.callback_ending,
+        }
 
-        `options` are further query parameters, such as login_hint. Raises ValueError when one of them
-        is a parameter of the protocol.
-        """
-        if reserved := PROTOCOL_PARAMETERS & options.keys():
-            raise ValueError(f"not an option: {', '.join(sorted(reserved))}")
-        url, _ = self._client().create_authorization_url(
-            self._facts.authorize_url,
-            redirect_uri=redirect_uri,
-            state=state,
-            code_verifier=code_verifier,
-            scope=self._facts.scope_separator.join(permissions or self._facts.default_scopes),
-            **options,
-        )
-        return str(url)
+        async def ask(client: httpx2.AsyncClient) -> Tokens:
+            answer = await self._ask(client, "token", facts.token, app, values)
+            return answers.login_tokens(answer, facts, now, asked=returned.flow.get("scope", ""))
 
-    def exchange(
-        self, *, code: str, code_verifier: str, redirect_uri: str, now: datetime, until: float
-    ) -> Tokens:
-        """The login's tokens for the code that the browser brought back."""
+        tokens = self._call(ask, until)
+        if facts.long_lived is None:
+            return tokens
+        try:
+            return self._renewed("long_lived", facts.long_lived, app, tokens, now, until)
+        except (PlatformRefused, PlatformUnreachable) as failed:
+            raise CodeSpent(str(failed)) from None
 
-        async def ask(client: AsyncOAuth2Client) -> Tokens:
-            answer = await client.fetch_token(
-                self._facts.token_url,
-                grant_type="authorization_code",
-                code=code,
-                code_verifier=code_verifier,
-                redirect_uri=redirect_uri,
-            )
-            return answers.login_tokens(answer, self._facts.scope_separator, now)
+    def profiles(self, app: ClientApp, tokens: Tokens, now: datetime, until: float) -> list[Profile]:
+        """See Platform."""
+        values = self._known(app, _with_tokens(tokens))
+
+        async def ask(client: httpx2.AsyncClient) -> list[Profile]:
+            found: dict[str, Profile] = {}
+            for source in self.facts.profiles:
+                async for item in profile_pages.items(client, source, self.facts, values):
+                    profile = self._profile(item, source, tokens, now)
+                    found.setdefault(profile.platform_user_id, profile)
+            return list(found.values())
 
         return self._call(ask, until)
 
-    def profiles(self, tokens: Tokens, now: datetime, until: float) -> list[Profile]:
-        """The profiles that the login shares, each with tokens of its own or the login's; may be empty."""
+    def _profile(self, item: object, source: ProfileSource, tokens: Tokens, now: datetime) -> Profile:
+        return answers.profile(item, source.fields, tokens, now)
 
-        async def ask(client: AsyncOAuth2Client) -> list[Profile]:
-            response = await client.get(self._facts.profiles_url, headers={"Accept": "application/json"})
-            items = response.json()[self._facts.profiles_list]
-            if not isinstance(items, list):
-                raise ValueError("the profiles are not a list")
-            return [answers.profile(item, self._facts.profile, tokens, now) for item in items]
+    def can_refresh(self, tokens: Tokens) -> bool:
+        """See Platform."""
+        call = self.facts.refresh
+        if call is None:
+            return False
+        needs = (call.parameters or PARAMETERS["refresh"]).values()
+        return bool(tokens.refresh_token) or "{refresh_token}" not in needs
 
-        return self._call(ask, until, token={"access_token": tokens.access_token})
+    def refresh(self, app: ClientApp, tokens: Tokens, now: datetime, until: float) -> Tokens:
+        """See Platform."""
+        call = self.facts.refresh
+        if call is None:
+            raise PlatformRefused("no way to refresh")
+        return self._renewed("refresh", call, app, tokens, now, until)
 
-    def revoke(self, tokens: Tokens, until: float) -> None:
-        """Ends both tokens at the platform. Tokens that it no longer knows are no error (RFC 7009)."""
+    def _renewed(
+        self, kind: str, call: Call, app: ClientApp, old: Tokens, now: datetime, until: float
+    ) -> Tokens:
+        """New tokens for old, by one of the row's calls."""
 
-        async def ask(client: AsyncOAuth2Client) -> None:
-            # RFC 7009 lets a platform keep one token when the other is revoked, so each is named.
-            if tokens.refresh_token:
-                await client.revoke_token(self._facts.revoke_url, tokens.refresh_token, "refresh_token")
-            await client.revoke_token(self._facts.revoke_url, tokens.access_token, "access_token")
+        async def ask(client: httpx2.AsyncClient) -> Tokens:
+            answer = await self._ask(client, kind, call, app, _with_tokens(old))
+            return answers.renewed_tokens(answer, self.facts, now, old)
+
+        return self._call(ask, until)
+
+    def revoke(self, app: ClientApp, tokens: Tokens, until: float) -> None:
+        """See Platform."""
+        call = self.facts.revoke
+        if call is None:
+            return
+
+        async def ask(client: httpx2.AsyncClient) -> None:
+            for hint, token in self._revoked(tokens):
+                values = {**_with_tokens(tokens), "token": token, "token_type_hint": hint}
+                await self._ask(client, "revoke", call, app, values)
 
         self._call(ask, until)
 
-    def _client(self, **more: Any) -> AsyncOAuth2Client:
-        return AsyncOAuth2Client(
-            client_id=self._facts.client_id,
-            token_endpoint_auth_method=self._facts.token_endpoint_auth_method,
-            revocation_endpoint_auth_method=self._facts.token_endpoint_auth_method,
-            code_challenge_method="S256",
-            # All that is asked has one limit, which is set where it is waited for.
-            timeout=None,
-            follow_redirects=False,
-            trust_env=False,
-            verify=TLS,
-            event_hooks={"response": [answers.check]},
-            **more,
-        )
+    def _revoked(self, tokens: Tokens) -> list[tuple[str, str]]:
+        """What is named to be revoked, with its kind. RFC 7009 lets a platform keep one when the other is."""
+        both = {"refresh_token": tokens.refresh_token, "access_token": tokens.access_token}
+        there = [(kind, token) for kind, token in both.items() if token]
+        if self.facts.revokes == "each":
+            return there
+        return [pair for pair in there if pair[0] == self.facts.revokes] or there
 
-    def _call(
-        self, ask: Callable[[AsyncOAuth2Client], Awaitable[Answer]], until: float, **more: Any
-    ) -> Answer:
+    async def _ask(
+        self, client: httpx2.AsyncClient, kind: str, call: Call, app: ClientApp, values: Mapping[str, str]
+    ) -> Any:
+        """What the platform answers to one of the row's calls, if it is no failure."""
+        known = self._known(app, values)
+        parameters = filled(PARAMETERS[kind] if call.parameters is None else call.parameters, known)
+        auth = None
+        if call.authenticates:
+            parameters |= self._client_parameters(app)
+            auth = self._basic(app)
+        body: dict[str, Any] = {ARGUMENTS[call.encoding]: parameters}
+        response = await client.request(
+            call.method,
+            fill(call.url, known),
+            headers={"Accept": "application/json", **filled(call.headers, known)},
+            auth=auth,
+            **body,
+        )
+        if kind == "revoke" and response.is_success and not response.content:
+            return {}
+        answer = response.json()
+        failures.check_body(answer, self.facts)
+        return answer
+
+    def _known(self, app: ClientApp, *values: Mapping[str, str]) -> dict[str, str]:
+        """What `{names}` of the row's texts stand for."""
+        known = dict(app.settings)
+        for more in values:
+            known |= more
+        ours = {"client_id": app.client_id, "client_secret": app.client_secret, "version": self.facts.version}
+        return known | ours
+
+    def _client_parameters(self, app: ClientApp) -> dict[str, str]:
+        """The client in a request's body: itself, and its secret where that is how it shows it."""
+        if self._shows_basic(app):
+            return {}
+        named = {self.facts.client_id_parameter: app.client_id}
+        by_post = self.facts.token_endpoint_auth_method == "client_secret_post"  # noqa: S105 (no password)
+        return {**named, "client_secret": app.client_secret} if by_post and app.client_secret else named
+
+    def _basic(self, app: ClientApp) -> httpx2.BasicAuth | None:
+        if not self._shows_basic(app):
+            return None
+        # RFC 6749, 2.3.1: each is encoded like a form's value first.
+        return httpx2.BasicAuth(quote_plus(app.client_id), quote_plus(app.client_secret))
+
+    def _shows_basic(self, app: ClientApp) -> bool:
+        by_basic = self.facts.token_endpoint_auth_method == "client_secret_basic"  # noqa: S105 (no password)
+        return by_basic and bool(app.client_secret)
+
+    async def _check(self, response: httpx2.Response) -> None:
+        await failures.check(response, self.facts)
+
+    def _call(self, ask: Callable[[httpx2.AsyncClient], Awaitable[Answer]], until: float) -> Answer:
+        """What a client is answered. Failures become our two, without their causes: those hold bodies."""
+
         async def asking() -> Answer:
-            async with self._calling(**more) as client:
+            options = self._http.options(most_bytes=self._most_bytes)
+            async with httpx2.AsyncClient(event_hooks={"response": [self._check]}, **options) as client:
                 return await ask(client)
 
-        try:
-            return _event_loop.run(asking(), until)
-        except TimeoutError:
-            raise PlatformUnreachable("no answer in time") from None
-
-    @asynccontextmanager
-    async def _calling(self, **more: Any) -> AsyncIterator[AsyncOAuth2Client]:
-        """A client whose failures become our two exceptions, without their causes: those hold bodies."""
-        try:
-            async with self._client(**more) as client:
-                yield client
-        except OAuthError as error:
-            raise answers.failure(error.error, "an unknown OAuth error") from None
-        except httpx2.TransportError as error:
-            raise PlatformUnreachable(type(error).__name__) from None
-        except (httpx2.HTTPError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
-            raise PlatformUnreachable("an answer that can't be read") from None
+        return failures.read(lambda: run(asking(), until))
 
 
-def load(public_url: str, timeout: timedelta = TIMEOUT) -> dict[str, OAuth2Platform]:
-    """The platforms of platforms.toml by name; `public_url` has no final slash."""
-    return {name: OAuth2Platform(name, row, timeout) for name, row in facts.read(public_url).items()}
+def _with_tokens(tokens: Tokens) -> dict[str, str]:
+    known = {**tokens.context, "access_token": tokens.access_token}
+    return {**known, "refresh_token": tokens.refresh_token or ""}

@@ -1,8 +1,10 @@
-"""The web process: the OAuth callback, /healthz and, where it is on, the sandbox platform."""
+"""The web process: the OAuth callback, the methods over HTTP, /healthz and, where it is on, the sandbox
+platform."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import errors
-from server.connections import Connections
-from server.web import faults
+from server.accounts.attempts import Attempts
+from server.base import errors
+from server.web import docs, faults
 from server.web.callback import CallbackPage
 from server.web.pages import render
 from server.web.threads import Threads
@@ -23,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """One log line a request. Never its query, which can hold a code or a state."""
+    """One log line a request. Never its query, which can hold a code or a state.
+
+    It has no status when the client went before it was answered.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,7 +38,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), None
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -42,6 +47,9 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, observed)
+        except Exception:
+            status = 500
+            raise
         finally:
             log.info(
                 "request",
@@ -61,16 +69,19 @@ async def home(_request: Request) -> Response:
 
 
 def create(
-    connections: Connections,
+    attempts: Attempts,
     alive: Callable[[], bool],
-    sandbox: list[BaseRoute],
+    wires: Mapping[str, ASGIApp],
+    more: Sequence[BaseRoute],
     *,
     public_url: str,
     threads: int,
+    running: Callable[[], AbstractAsyncContextManager[None]],
 ) -> Starlette:
-    """The web application; `sandbox` are the sandbox platform's routes, none where it is off.
+    """The web application; `more` are what platforms need: the sandbox's pages, and who we are at Bluesky.
 
-    `alive` must answer from memory. Callbacks have `threads` threads.
+    `alive` must answer from memory. Callbacks have `threads` threads. `wires` serve calls of methods, each
+    below its path, inside the block that `running` makes.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -80,9 +91,11 @@ def create(
     app = Starlette(
         routes=[
             Route("/", home),
-            CallbackPage(connections, public_url, Threads(threads)).route(),
+            *CallbackPage(attempts, public_url, Threads(threads)).routes(),
             Route("/healthz", healthz),
-            *sandbox,
+            *docs.routes(),
+            *(Route(path, wire) for path, wire in wires.items()),
+            *more,
         ],
         middleware=[Middleware(AccessLog)],
         exception_handlers={
@@ -90,6 +103,7 @@ def create(
             errors.HitchpostError: faults.known,
             Exception: faults.unexpected,
         },
+        lifespan=lambda _: running(),
     )
     # Redirects would go to whatever host the request names, and take a callback's code along.
     app.router.redirect_slashes = False

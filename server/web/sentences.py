@@ -4,7 +4,7 @@ The messages of errors are for engineers, who call methods; a person has an app 
 """
 
 from generated.hitchpost.v1 import error_reason_pb2 as pb
-from server.errors import HitchpostError
+from server.base.errors import HitchpostError
 
 _AGAIN = "Go back to the app that you came from and start again there."
 _LATER = (

@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from server import errors
+from server.base import errors
 
 MAX_BODY_BYTES = 65_536
 MAX_WAITING = 100

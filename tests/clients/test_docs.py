@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import REPOSITORY, local_channel, serving
+from tests.kit.servers import REPOSITORY, local_channel, serving
 
 PAGE = (REPOSITORY / "docs" / "clients.md").read_text()
 README = (REPOSITORY / "README.md").read_text()

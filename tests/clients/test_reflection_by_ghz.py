@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import local_channel, serving
+from tests.kit.servers import local_channel, serving
 
 GHZ = "github.com/bojand/ghz/cmd/ghz@v0.121.0"
 BUILD_SECONDS = 600

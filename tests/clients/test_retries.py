@@ -15,8 +15,8 @@ import pytest
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from generated.hitchpost.v1 import social_post_service_pb2_grpc as posts_grpc
 from tests.clients.python.story import RETRIES
-from tests.servers import REPOSITORY, Server, eventually, local_channel, rows, serving
-from tests.support import Client, unique
+from tests.kit.servers import REPOSITORY, Server, eventually, local_channel, rows, serving
+from tests.kit.support import Client, unique
 
 PAGE = (REPOSITORY / "docs" / "clients.md").read_text()
 SERVICE_CONFIG = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0]

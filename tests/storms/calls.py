@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 
-from tests.servers import Server
-from tests.support import MESSAGES, Client, code_of
+from tests.kit.servers import Server
+from tests.kit.support import MESSAGES, Client, code_of
 
 
 @dataclass

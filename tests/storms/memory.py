@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from tests.servers import Server
+from tests.kit.servers import Server
 
 MB = 1024 * 1024
 SAMPLE_SECONDS = 0.05

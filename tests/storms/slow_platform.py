@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from tests.servers import Server, eventually
+from tests.kit.servers import Server, eventually
 from tools.person import Person
 
 

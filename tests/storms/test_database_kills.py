@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from tests.servers import eventually, rows, serving
+from tests.kit.servers import eventually, rows, serving
 from tests.storms.calls import clients_of_each_worker
 from tests.storms.writers import Writers
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.postgres import Node, url
-from tests.servers import SERVICES, eventually, local_channel, rows, serving
-from tests.support import Client, code_of, unique
-from tests.test_processes import STATUS, health, healthz
+from tests.kit.health import STATUS, health, healthz
+from tests.kit.postgres import Node, url
+from tests.kit.servers import SERVICES, eventually, local_channel, rows, serving
+from tests.kit.support import Client, code_of, unique
 
 WRITERS = 4
 READERS = 4

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from generated.hitchpost.v1.social_account_service_pb2 import GetSocialAccountRequest
-from tests.servers import serving
+from tests.kit.servers import serving
+from tests.kit.support import Client
 from tests.storms import floods, memory
 from tests.storms.calls import clients_of_each_worker, codes, elsewhere, ordinary_calls
 from tests.storms.http2 import RESET, Connection, message
-from tests.support import Client
 
 WORKERS = 2
 WARM_SECONDS = 2.5

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.clients.test_retries import RETRYING
-from tests.servers import Server, eventually, serving
+from tests.kit.servers import Server, eventually, serving
 from tests.storms import memory
 from tests.storms.calls import clients_of_each_worker
 from tests.storms.writers import Writers

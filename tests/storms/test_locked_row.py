@@ -9,9 +9,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.servers import Server, serving
+from tests.kit.servers import Server, serving
+from tests.kit.support import Client
 from tests.storms.calls import Calls, begin, clients_of_each_worker, codes, get
-from tests.support import Client
 
 SECONDS = 3.0
 P99_MS = 500

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import grpc
 
-from tests.servers import serving
+from tests.kit.servers import serving
+from tests.kit.support import MESSAGES, Client
+from tests.kit.valid_requests import valid_fields
 from tests.storms import memory
 from tests.storms.calls import clients_of_each_worker
 from tests.storms.mutations import mutated
-from tests.support import MESSAGES, Client
-from tests.valid_requests import valid_fields
 
 WORKERS = 2
 SECONDS = 14.0

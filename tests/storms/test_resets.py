@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import serving
+from tests.kit.servers import serving
 from tests.storms import floods, memory
 from tests.storms.calls import clients_of_each_worker, elsewhere, ordinary_calls
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.postgres import Node, url
-from tests.servers import SERVICES, Server, eventually, local_channel, printed, serving
-from tests.support import Client, failure, unique
-from tests.test_processes import STATUS, health, healthz
+from tests.kit.health import STATUS, health, healthz
+from tests.kit.postgres import Node, url
+from tests.kit.servers import SERVICES, Server, eventually, local_channel, printed, serving
+from tests.kit.support import Client, failure, unique
 
 LIST = "SocialAccountService/ListSocialAccounts"
 CREATE = "SocialPostService/CreateSocialPost"

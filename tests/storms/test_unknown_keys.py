@@ -12,10 +12,10 @@ import grpc
 import pytest
 
 from generated.hitchpost.v1.social_account_service_pb2 import GetSocialAccountRequest
-from tests.servers import Server, eventually, printed, rows, serving
+from tests.kit.servers import Server, eventually, printed, rows, serving
+from tests.kit.support import Client, code_of
 from tests.storms import floods
 from tests.storms.calls import Calls, clients_of_each_worker, codes, elsewhere, get, gets
-from tests.support import Client, code_of
 
 WORKERS = 2
 SECONDS = 6.0

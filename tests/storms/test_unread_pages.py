@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import Server, eventually, local_channel, rows, serving
-from tests.support import Client
+from tests.kit.servers import Server, eventually, local_channel, rows, serving
+from tests.kit.support import Client
 
 READERS, POSTS, POST_BYTES = 6, 52, 1_000_000
 ORDINARY_SECONDS = 10

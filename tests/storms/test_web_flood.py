@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.raw_http import UNFINISHED_BODY, UNFINISHED_HEADERS, opened, rest
-from tests.servers import Server, eventually, rows, serving
+from tests.kit.raw_http import UNFINISHED_BODY, UNFINISHED_HEADERS, opened, rest
+from tests.kit.servers import Server, eventually, rows, serving
 
 THREADS = 2
 # The sandbox's threads and the check's; see docs/architecture.md.

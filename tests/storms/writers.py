@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 
-from tests.servers import Server, local_channel, rows
-from tests.support import Client, unique
+from tests.kit.servers import Server, local_channel, rows
+from tests.kit.support import Client, unique
 
 THREADS = 8
 # How often a request is repeated, and how long a writer waits before it does.

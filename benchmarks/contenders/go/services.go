@@ -36,9 +36,9 @@ FROM social_account WHERE project_id = $1`
 	state, platform_options, version, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)`
 
-	insertTarget = `INSERT INTO social_post_target (social_post_id, social_account_id, position, state,
-	caption, media)
-VALUES ($1, $2, $3, $4, $5, $6)`
+	insertTarget = `INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position,
+	state, caption, media)
+VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
 
 type accountService struct {
@@ -316,8 +316,8 @@ func storePost(ctx context.Context, tx pgx.Tx, projectID string, post *hitchpost
 				media = mediaItems(override.GetMedia())
 			}
 		}
-		batch.Queue(insertTarget, post.GetId(), target.GetSocialAccountId(), position, target.GetState(),
-			caption, media)
+		batch.Queue(insertTarget, projectID, post.GetId(), target.GetSocialAccountId(), position,
+			target.GetState(), caption, media)
 	}
 	return tx.SendBatch(ctx, batch).Close()
 }

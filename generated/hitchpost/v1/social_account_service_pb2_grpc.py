@@ -59,10 +59,20 @@ class SocialAccountServiceStub:
                 request_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.CompleteAuthRequest.SerializeToString,
                 response_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.CompleteAuthResponse.FromString,
                 _registered_method=True)
+        self.ConfirmAuth = channel.unary_unary(
+                '/hitchpost.v1.SocialAccountService/ConfirmAuth',
+                request_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthResponse.FromString,
+                _registered_method=True)
         self.ImportSocialAccount = channel.unary_unary(
                 '/hitchpost.v1.SocialAccountService/ImportSocialAccount',
                 request_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountRequest.SerializeToString,
                 response_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountResponse.FromString,
+                _registered_method=True)
+        self.ConnectWithAppPassword = channel.unary_unary(
+                '/hitchpost.v1.SocialAccountService/ConnectWithAppPassword',
+                request_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordResponse.FromString,
                 _registered_method=True)
         self.GetSocialAccount = channel.unary_unary(
                 '/hitchpost.v1.SocialAccountService/GetSocialAccount',
@@ -119,9 +129,11 @@ class SocialAccountServiceServicer:
         person's browser to. When they agree there, the accounts they share become
         social accounts with the attempt's external_id.
 
-        Errors include: FAILED_PRECONDITION (PLATFORM_NOT_CONFIGURED); ALREADY_EXISTS
+        Errors include: FAILED_PRECONDITION (PLATFORM_NOT_CONFIGURED, HANDLE_UNKNOWN);
+        UNAVAILABLE (PLATFORM_UNAVAILABLE); ALREADY_EXISTS
         (OWNED_BY_ANOTHER) when social_account_id names an account of another owner
-        than external_id.
+        than external_id; UNAVAILABLE (PLATFORM_UNAVAILABLE) when the person's server
+        has to be asked first and does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +141,8 @@ class SocialAccountServiceServicer:
 
     def CompleteAuth(self, request, context):
         """CompleteAuth ends a connection attempt whose browser came back to a page of
-        your own instead of to Hitchpost's callback. An attempt ends once.
+        your own instead of to Hitchpost's callback. An attempt ends once; one that was
+        begun with require_confirmation connects nothing here, and is to be confirmed.
 
         Errors include: ALREADY_EXISTS (OWNED_BY_ANOTHER) when no account was connected
         and at least one was refused; NOT_FOUND (AUTH_STATE_UNKNOWN,
@@ -143,6 +156,23 @@ class SocialAccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmAuth(self, request, context):
+        """ConfirmAuth connects what an attempt with require_confirmation brought, for the
+        owner it was begun for. Call it with the external_id of your own signed-in user:
+        who opened a link that was made for somebody else is refused, nothing is
+        connected, and the tokens are erased at once. A code works once.
+
+        Errors include: ALREADY_EXISTS (OWNED_BY_ANOTHER) when no account was connected
+        and at least one was refused; NOT_FOUND (AUTH_CONFIRMATION_UNKNOWN), also for a
+        code of another project; FAILED_PRECONDITION (AUTH_CONFIRMATION_USED,
+        AUTH_STATE_EXPIRED); PERMISSION_DENIED (OWNER_MISMATCH) when external_id is not
+        the one the attempt began with; NOT_FOUND (SOCIAL_ACCOUNT_NOT_FOUND) when the
+        account to reconnect was deleted meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportSocialAccount(self, request, context):
         """ImportSocialAccount connects an account whose tokens the caller already has.
         The rules of ownership are those of the connect flow: a profile that is
@@ -151,6 +181,20 @@ class SocialAccountServiceServicer:
 
         Errors include: ALREADY_EXISTS (OWNED_BY_ANOTHER); FAILED_PRECONDITION
         (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConnectWithAppPassword(self, request, context):
+        """ConnectWithAppPassword connects a Bluesky account by an app password, which its
+        owner makes in the settings there: for who can't use CreateAuthUrl. It signs in
+        at the account's server and keeps the session; the app password is not kept.
+        The rules of ownership are those of ImportSocialAccount.
+
+        Errors include: ALREADY_EXISTS (OWNED_BY_ANOTHER); FAILED_PRECONDITION
+        (APP_PASSWORD_REFUSED, HANDLE_UNKNOWN, PLATFORM_NOT_CONFIGURED,
+        REQUEST_ID_REUSED); UNAVAILABLE (PLATFORM_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,9 +244,10 @@ class SocialAccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DisconnectSocialAccount(self, request, context):
-        """DisconnectSocialAccount erases the account's tokens and asks the platform to
-        revoke them. The record and its owner stay: only the same owner can connect
-        the profile again. Disconnecting a disconnected account changes nothing.
+        """DisconnectSocialAccount takes the account's tokens away and has them revoked at
+        the platform, without waiting for it: they are kept encrypted until it has
+        answered, for a day at most. The record and its owner stay: only the same owner
+        can connect the profile again. Disconnecting a disconnected account changes nothing.
 
         Errors include: ABORTED (ETAG_MISMATCH).
         """
@@ -211,8 +256,9 @@ class SocialAccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSocialAccount(self, request, context):
-        """DeleteSocialAccount erases the account, its tokens and its owner. Anyone may
-        connect the profile afterwards; it will have a new id.
+        """DeleteSocialAccount erases the account and its owner; its tokens are revoked as
+        by DisconnectSocialAccount. Anyone may connect the profile afterwards; it will
+        have a new id.
 
         Errors include: FAILED_PRECONDITION (SOCIAL_ACCOUNT_HAS_POSTS) while posts name
         the account; ABORTED (ETAG_MISMATCH).
@@ -234,10 +280,20 @@ def add_SocialAccountServiceServicer_to_server(servicer, server):
                     request_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.CompleteAuthRequest.FromString,
                     response_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.CompleteAuthResponse.SerializeToString,
             ),
+            'ConfirmAuth': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmAuth,
+                    request_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthResponse.SerializeToString,
+            ),
             'ImportSocialAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportSocialAccount,
                     request_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountRequest.FromString,
                     response_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountResponse.SerializeToString,
+            ),
+            'ConnectWithAppPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConnectWithAppPassword,
+                    request_deserializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordResponse.SerializeToString,
             ),
             'GetSocialAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSocialAccount,
@@ -350,6 +406,33 @@ class SocialAccountService:
             _registered_method=True)
 
     @staticmethod
+    def ConfirmAuth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialAccountService/ConfirmAuth',
+            hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__account__service__pb2.ConfirmAuthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ImportSocialAccount(request,
             target,
             options=(),
@@ -366,6 +449,33 @@ class SocialAccountService:
             '/hitchpost.v1.SocialAccountService/ImportSocialAccount',
             hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountRequest.SerializeToString,
             hitchpost_dot_v1_dot_social__account__service__pb2.ImportSocialAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConnectWithAppPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialAccountService/ConnectWithAppPassword',
+            hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__account__service__pb2.ConnectWithAppPasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,

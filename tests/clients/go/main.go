@@ -1,6 +1,7 @@
 // Command story plays the story of tests/cases/story.yaml: what a backend does on its first day.
 //
-// Run it with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_CA_FILE, HITCHPOST_KEY and HITCHPOST_STORY set.
+// Run it with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_WEB_URL, HITCHPOST_CA_FILE, HITCHPOST_KEY and
+// HITCHPOST_STORY set.
 package main
 
 import (

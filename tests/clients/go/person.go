@@ -27,26 +27,25 @@ func newPerson(handle string) (*person, error) {
 	return &person{handle: handle, browser: http.Client{Jar: jar}}, nil
 }
 
-// agree opens an auth URL, signs in, approves, and returns the status of the page that the browser ends on.
-func (p *person) agree(ctx context.Context, authURL string) (int, error) {
+// agree opens an auth URL, signs in, approves, and returns the page that the browser ends on, its body closed.
+func (p *person) agree(ctx context.Context, authURL string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, authURL, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	page, err := p.browser.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, answers := range []url.Values{
 		{"handle": {p.handle}, "pages": {""}},
 		{"decision": {"approve"}},
 	} {
 		if page, err = p.submit(ctx, page, answers); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	defer page.Body.Close()
-	return page.StatusCode, nil
+	return page, page.Body.Close()
 }
 
 // submit sends the last form of a page, with these answers among its fields.

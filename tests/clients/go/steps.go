@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type story struct {
 	owner, other, third    string
 	handle, tag, requestID string
 	authURL                string
+	fourth, code           string
 	account                *hitchpostv1.SocialAccount
 }
 
@@ -52,27 +54,32 @@ func newStory(conn *grpc.ClientConn) *story {
 		handle:    "person." + run,
 		tag:       "tag-" + run,
 		requestID: "request-" + run,
+		fourth:    "fourth-" + run,
 	}
 }
 
 func (s *story) steps() map[string]step {
 	return map[string]step{
-		"auth_url":            s.createAuthURL,
-		"browser":             s.openBrowser,
-		"list_by_external_id": s.listByExternalID,
-		"hijack_refused":      s.tryToHijack,
-		"wrong_fields":        s.importWrongFields,
-		"idempotent_retry":    s.createPostTwice,
-		"request_id_reused":   s.reuseRequestID,
-		"paging":              s.listInPages,
-		"post_found_by_tag":   s.findPostByTag,
-		"owner_scope":         s.getOutsideScope,
-		"no_key":              s.callWithoutKey,
-		"deadline":            s.missDeadline,
-		"cancellation":        s.cancelCall,
-		"health":              s.checkHealth,
-		"tls":                 s.callOverTLS,
-		"tls_without_ca":      s.callOverTLSWithoutCA,
+		"auth_url":              s.createAuthURL,
+		"browser":               s.openBrowser,
+		"list_by_external_id":   s.listByExternalID,
+		"hijack_refused":        s.tryToHijack,
+		"confirmation_required": s.comeBackForConfirmation,
+		"confirmed":             s.confirm,
+		"confirmed_once":        s.confirm,
+		"wrong_person":          s.confirmForAnother,
+		"wrong_fields":          s.importWrongFields,
+		"idempotent_retry":      s.createPostTwice,
+		"request_id_reused":     s.reuseRequestID,
+		"paging":                s.listInPages,
+		"post_found_by_tag":     s.findPostByTag,
+		"owner_scope":           s.getOutsideScope,
+		"no_key":                s.callWithoutKey,
+		"deadline":              s.missDeadline,
+		"cancellation":          s.cancelCall,
+		"health":                s.checkHealth,
+		"tls":                   s.callOverTLS,
+		"tls_without_ca":        s.callOverTLSWithoutCA,
 	}
 }
 
@@ -108,8 +115,11 @@ func (s *story) openBrowser(ctx context.Context) (seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	httpStatus, err := person.agree(ctx, s.authURL)
-	return seen{"http_status": httpStatus}, err
+	page, err := person.agree(ctx, s.authURL)
+	if err != nil {
+		return nil, err
+	}
+	return seen{"http_status": page.StatusCode}, nil
 }
 
 func (s *story) listByExternalID(ctx context.Context) (seen, error) {
@@ -132,6 +142,30 @@ func (s *story) listByExternalID(ctx context.Context) (seen, error) {
 
 func (s *story) tryToHijack(ctx context.Context) (seen, error) {
 	return nil, s.importAccount(ctx, s.account.GetPlatformUserId(), s.other)
+}
+
+func (s *story) comeBackForConfirmation(ctx context.Context) (seen, error) {
+	query, err := s.broughtBack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.code = query.Get("confirmation_code")
+	response, err := s.accounts.ListSocialAccounts(ctx, &hitchpostv1.ListSocialAccountsRequest{
+		ExternalIds: []string{s.fourth},
+	})
+	return seen{"status": query.Get("status"), "accounts": len(response.GetSocialAccounts())}, err
+}
+
+func (s *story) confirm(ctx context.Context) (seen, error) {
+	return s.confirmFor(ctx, s.code, s.fourth)
+}
+
+func (s *story) confirmForAnother(ctx context.Context) (seen, error) {
+	query, err := s.broughtBack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.confirmFor(ctx, query.Get("confirmation_code"), s.other)
 }
 
 func (s *story) importWrongFields(ctx context.Context) (seen, error) {
@@ -266,6 +300,36 @@ func listAnyOverTLS(ctx context.Context, creds credentials.TransportCredentials)
 func (s *story) listAny(ctx context.Context) error {
 	_, err := s.accounts.ListSocialAccounts(ctx, &hitchpostv1.ListSocialAccountsRequest{PageSize: 1})
 	return err
+}
+
+// broughtBack is the query with which a browser comes to the redirect_url of an attempt.
+func (s *story) broughtBack(ctx context.Context) (url.Values, error) {
+	response, err := s.accounts.CreateAuthUrl(ctx, &hitchpostv1.CreateAuthUrlRequest{
+		Platform:            hitchpostv1.Platform_PLATFORM_SANDBOX,
+		ExternalId:          proto.String(s.fourth),
+		RedirectUrl:         os.Getenv("HITCHPOST_WEB_URL") + "/",
+		RequireConfirmation: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	person, err := newPerson(s.handle + ".4")
+	if err != nil {
+		return nil, err
+	}
+	page, err := person.agree(ctx, response.GetUrl())
+	if err != nil {
+		return nil, err
+	}
+	return page.Request.URL.Query(), nil
+}
+
+func (s *story) confirmFor(ctx context.Context, code, owner string) (seen, error) {
+	response, err := s.accounts.ConfirmAuth(ctx, &hitchpostv1.ConfirmAuthRequest{
+		ConfirmationCode: code,
+		ExternalId:       proto.String(owner),
+	})
+	return seen{"accounts": len(response.GetConnectedAccounts())}, err
 }
 
 func (s *story) importAccount(ctx context.Context, platformUserID, owner string) error {

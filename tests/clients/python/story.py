@@ -1,6 +1,7 @@
 """The story of tests/cases/story.yaml in Python: what a backend does on its first day.
 
-Run with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_CA_FILE, HITCHPOST_KEY and HITCHPOST_STORY set.
+Run with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_CA_FILE, HITCHPOST_WEB_URL, HITCHPOST_KEY and
+HITCHPOST_STORY set.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import yaml
@@ -62,6 +64,7 @@ class Story:
         run = secrets.token_hex(4)
         self.owner, self.other, self.third = f"owner-{run}", f"other-{run}", f"third-{run}"
         self.handle, self.tag, self.request_id = f"person.{run}", f"tag-{run}", f"request-{run}"
+        self.fourth, self.code = f"fourth-{run}", ""
         self.url = ""
         self.account = accounts_pb.SocialAccount()
 
@@ -86,6 +89,22 @@ class Story:
     def hijack_refused(self) -> Seen:
         self._import(self.account.platform_user_id, self.other)
         return {}
+
+    def confirmation_required(self) -> Seen:
+        status, self.code = self._brought_back()
+        request = accounts_pb.ListSocialAccountsRequest(external_ids=[self.fourth])
+        found = self.accounts.ListSocialAccounts(request, metadata=self.key, timeout=10).social_accounts
+        return {"status": status, "accounts": len(found)}
+
+    def confirmed(self) -> Seen:
+        return {"accounts": self._confirm(self.code, self.fourth)}
+
+    def confirmed_once(self) -> Seen:
+        return {"accounts": self._confirm(self.code, self.fourth)}
+
+    def wrong_person(self) -> Seen:
+        _, code = self._brought_back()
+        return {"accounts": self._confirm(code, self.other)}
 
     def wrong_fields(self) -> Seen:
         request = accounts_pb.ImportSocialAccountRequest(
@@ -169,6 +188,24 @@ class Story:
                 accounts_pb.ListSocialAccountsRequest(page_size=1), metadata=self.key, timeout=10
             )
         return {}
+
+    def _brought_back(self) -> tuple[str, str]:
+        """What a browser brings to the redirect_url of an attempt: status and code."""
+        request = accounts_pb.CreateAuthUrlRequest(
+            platform=platform_pb2.PLATFORM_SANDBOX,
+            external_id=self.fourth,
+            redirect_url=f"{os.environ['HITCHPOST_WEB_URL']}/",
+            require_confirmation=True,
+        )
+        url = self.accounts.CreateAuthUrl(request, metadata=self.key, timeout=10).url
+        with Person(f"{self.handle}.4") as person:
+            location = person.open(person.agree(url)).headers["location"]
+        query = parse_qs(urlsplit(location).query)
+        return query["status"][0], query["confirmation_code"][0]
+
+    def _confirm(self, code: str, owner: str) -> int:
+        request = accounts_pb.ConfirmAuthRequest(confirmation_code=code, external_id=owner)
+        return len(self.accounts.ConfirmAuth(request, metadata=self.key, timeout=10).connected_accounts)
 
     def _import(self, platform_user_id: str, owner: str) -> None:
         request = accounts_pb.ImportSocialAccountRequest(

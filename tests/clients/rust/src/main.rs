@@ -1,6 +1,7 @@
 //! The story of tests/cases/story.yaml in Rust: what a backend does on its first day.
 //!
-//! Run with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_CA_FILE, HITCHPOST_KEY and HITCHPOST_STORY set.
+//! Run with HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_WEB_URL, HITCHPOST_CA_FILE, HITCHPOST_KEY and
+//! HITCHPOST_STORY set.
 
 mod client;
 mod failure;

@@ -1,6 +1,6 @@
 //! The steps of the story.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use uuid::Uuid;
 use crate::client::{self, Caller, Hitchpost};
 use crate::person::Person;
 use crate::proto::{
-    CreateAuthUrlRequest, CreateSocialPostRequest, CreateSocialPostResponse, GetSocialAccountRequest,
-    ImportSocialAccountRequest, ListSocialAccountsRequest, ListSocialPostsRequest, Platform, SocialAccount,
-    SocialPost,
+    ConfirmAuthRequest, CreateAuthUrlRequest, CreateSocialPostRequest, CreateSocialPostResponse,
+    GetSocialAccountRequest, ImportSocialAccountRequest, ListSocialAccountsRequest, ListSocialPostsRequest,
+    Platform, SocialAccount, SocialPost,
 };
 use crate::setting;
 
@@ -31,6 +31,8 @@ pub struct Story {
     handle: String,
     tag: String,
     request_id: String,
+    fourth: String,
+    code: String,
     url: String,
     account: SocialAccount,
 }
@@ -50,6 +52,8 @@ impl Story {
             handle: format!("person.{run}"),
             tag: format!("tag-{run}"),
             request_id: format!("request-{run}"),
+            fourth: format!("fourth-{run}"),
+            code: String::new(),
             url: String::new(),
             account: SocialAccount::default(),
         })
@@ -62,6 +66,9 @@ impl Story {
             "browser" => self.browser().await,
             "list_by_external_id" => self.list_by_external_id().await,
             "hijack_refused" => self.hijack_refused().await,
+            "confirmation_required" => self.confirmation_required().await,
+            "confirmed" | "confirmed_once" => self.confirm(&self.code, &self.fourth).await,
+            "wrong_person" => self.wrong_person().await,
             "wrong_fields" => self.wrong_fields().await,
             "idempotent_retry" => self.idempotent_retry().await,
             "request_id_reused" => self.request_id_reused().await,
@@ -105,6 +112,20 @@ impl Story {
     async fn hijack_refused(&self) -> anyhow::Result<Value> {
         self.import(&self.account.platform_user_id, &self.other).await?;
         Ok(json!({}))
+    }
+
+    async fn confirmation_required(&mut self) -> anyhow::Result<Value> {
+        let brought = self.brought_back().await?;
+        self.code = brought["confirmation_code"].clone();
+        let request =
+            ListSocialAccountsRequest { external_ids: vec![self.fourth.clone()], ..Default::default() };
+        let accounts = self.hitchpost.list_accounts(&request).await?.social_accounts;
+        Ok(json!({"status": brought["status"], "accounts": accounts.len()}))
+    }
+
+    async fn wrong_person(&self) -> anyhow::Result<Value> {
+        let brought = self.brought_back().await?;
+        self.confirm(&brought["confirmation_code"], &self.other).await
     }
 
     async fn wrong_fields(&self) -> anyhow::Result<Value> {
@@ -226,6 +247,26 @@ impl Story {
     /// The same server for another caller.
     fn hitchpost_of(&self, caller: Caller) -> Hitchpost {
         Hitchpost::new(self.channel.clone(), caller)
+    }
+
+    /// What a browser brings to the redirect_url of an attempt.
+    async fn brought_back(&self) -> anyhow::Result<HashMap<String, String>> {
+        let request = CreateAuthUrlRequest {
+            platform: Platform::Sandbox.into(),
+            external_id: Some(self.fourth.clone()),
+            redirect_url: format!("{}/", setting("HITCHPOST_WEB_URL")?),
+            require_confirmation: true,
+            ..Default::default()
+        };
+        let url = self.hitchpost.create_auth_url(&request).await?.url;
+        let page = Person::new(&format!("{}.4", self.handle))?.agree(&url).await?;
+        Ok(page.url().query_pairs().into_owned().collect())
+    }
+
+    async fn confirm(&self, code: &str, owner: &str) -> anyhow::Result<Value> {
+        let request = ConfirmAuthRequest { confirmation_code: code.into(), external_id: Some(owner.into()) };
+        let answer = self.hitchpost.accounts.clone().confirm_auth(request).await?.into_inner();
+        Ok(json!({"accounts": answer.connected_accounts.len()}))
     }
 
     async fn import(&self, platform_user_id: &str, owner: &str) -> Result<(), Status> {

@@ -72,6 +72,7 @@ export function connect(address: string, credentials: ChannelCredentials, key: s
 
   return {
     createAuthUrl: promised(accounts, accounts.createAuthUrl),
+    confirmAuth: promised(accounts, accounts.confirmAuth),
     importSocialAccount: promised(accounts, accounts.importSocialAccount),
     getSocialAccount: promised(accounts, accounts.getSocialAccount),
     listSocialAccounts: promised(accounts, accounts.listSocialAccounts),

@@ -1,14 +1,7 @@
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequest, ErrorInfo } from "nice-grpc-error-details";
 import { Status } from "nice-grpc-error-details/lib/proto/google/rpc/status.js";
-
-/** What an error says: its code, and from its google.rpc details the reason, metadata and fields. */
-export interface Failure {
-  code: string;
-  reason?: string;
-  metadata?: Record<string, string>;
-  fields?: string[];
-}
+import type { Failure } from "./play.js";
 
 /** grpc-js has no class for the errors of calls. */
 export function isServiceError(error: unknown): error is ServiceError {

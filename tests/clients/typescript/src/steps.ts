@@ -6,6 +6,7 @@ import { bearer, connect, type Hitchpost } from "./client.js";
 import { HealthCheckRequest, HealthCheckResponse_ServingStatus } from "./gen/health/v1/health.js";
 import { Platform } from "./gen/hitchpost/v1/platform.js";
 import {
+  ConfirmAuthRequest,
   CreateAuthUrlRequest,
   GetSocialAccountRequest,
   ImportSocialAccountRequest,
@@ -14,10 +15,8 @@ import {
 } from "./gen/hitchpost/v1/social_account_service.js";
 import { CreateSocialPostRequest, ListSocialPostsRequest, SocialPost } from "./gen/hitchpost/v1/social_post_service.js";
 import { Person } from "./person.js";
+import type { Step } from "./play.js";
 import { setting } from "./settings.js";
-
-/** What a step saw; an error of a call is thrown. */
-export type Step = () => Promise<object>;
 
 /** The steps by name. They share a run's names, and what an earlier step found. */
 export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
@@ -28,8 +27,27 @@ export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
   const handle = `person.${run}`;
   const tag = `tag-${run}`;
   const requestId = `request-${run}`;
+  const fourth = `fourth-${run}`;
+  let code = "";
   let url = "";
   let account = SocialAccount.create();
+
+  /** What a browser brings to the redirect_url of an attempt. */
+  async function broughtBack(): Promise<URLSearchParams> {
+    const request = CreateAuthUrlRequest.create({
+      platform: Platform.PLATFORM_SANDBOX,
+      externalId: fourth,
+      redirectUrl: `${setting("HITCHPOST_WEB_URL")}/`,
+      requireConfirmation: true,
+    });
+    const page = await new Person(`${handle}.4`).agree((await hitchpost.createAuthUrl(request)).url);
+    return new URL(page.url).searchParams;
+  }
+
+  async function confirm(confirmationCode: string, externalId: string): Promise<object> {
+    const request = ConfirmAuthRequest.create({ confirmationCode, externalId });
+    return { accounts: (await hitchpost.confirmAuth(request)).connectedAccounts.length };
+  }
 
   async function importAccount(platformUserId: string, externalId: string): Promise<void> {
     await hitchpost.importSocialAccount(
@@ -86,6 +104,22 @@ export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
     async hijack_refused() {
       await importAccount(account.platformUserId, other);
       return {};
+    },
+
+    async confirmation_required() {
+      const query = await broughtBack();
+      code = query.get("confirmation_code") ?? "";
+      const request = ListSocialAccountsRequest.create({ externalIds: [fourth] });
+      const { socialAccounts } = await hitchpost.listSocialAccounts(request);
+      return { status: query.get("status"), accounts: socialAccounts.length };
+    },
+
+    confirmed: () => confirm(code, fourth),
+
+    confirmed_once: () => confirm(code, fourth),
+
+    async wrong_person() {
+      return confirm((await broughtBack()).get("confirmation_code") ?? "", other);
     },
 
     async wrong_fields() {

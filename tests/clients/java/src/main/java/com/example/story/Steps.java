@@ -3,6 +3,7 @@ package com.example.story;
 import static java.util.concurrent.TimeUnit.SECONDS;
 
 import com.google.protobuf.Timestamp;
+import com.hitchpost.v1.ConfirmAuthRequest;
 import com.hitchpost.v1.CreateAuthUrlRequest;
 import com.hitchpost.v1.CreateSocialPostRequest;
 import com.hitchpost.v1.CreateSocialPostResponse;
@@ -18,7 +19,9 @@ import io.grpc.Context;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.health.v1.HealthCheckRequest;
 import java.io.File;
+import java.net.URI;
 import java.time.Instant;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.Map;
@@ -39,6 +42,8 @@ final class Steps {
   private final String handle = "person." + run;
   private final String tag = "tag-" + run;
   private final String requestId = "request-" + run;
+  private final String fourth = "fourth-" + run;
+  private String code;
   private String url;
   private SocialAccount account;
 
@@ -52,6 +57,10 @@ final class Steps {
         Map.entry("browser", this::browser),
         Map.entry("list_by_external_id", this::listByExternalId),
         Map.entry("hijack_refused", this::hijackRefused),
+        Map.entry("confirmation_required", this::confirmationRequired),
+        Map.entry("confirmed", this::confirmed),
+        Map.entry("confirmed_once", this::confirmed),
+        Map.entry("wrong_person", this::wrongPerson),
         Map.entry("wrong_fields", this::wrongFields),
         Map.entry("idempotent_retry", this::idempotentRetry),
         Map.entry("request_id_reused", this::requestIdReused),
@@ -91,6 +100,22 @@ final class Steps {
   private Map<String, Object> hijackRefused() {
     importAccount(account.getPlatformUserId(), other);
     return Map.of();
+  }
+
+  private Map<String, Object> confirmationRequired() throws Exception {
+    var address = broughtBack();
+    code = parameter(address, "confirmation_code");
+    var request = ListSocialAccountsRequest.newBuilder().addExternalIds(fourth).build();
+    var found = hitchpost.accounts().listSocialAccounts(request).getSocialAccountsCount();
+    return Map.of("status", parameter(address, "status"), "accounts", found);
+  }
+
+  private Map<String, Object> confirmed() {
+    return Map.of("accounts", confirm(code, fourth));
+  }
+
+  private Map<String, Object> wrongPerson() throws Exception {
+    return Map.of("accounts", confirm(parameter(broughtBack(), "confirmation_code"), other));
   }
 
   private Map<String, Object> wrongFields() {
@@ -198,6 +223,33 @@ final class Steps {
       secure.accounts().listSocialAccounts(ListSocialAccountsRequest.getDefaultInstance());
     }
     return Map.of();
+  }
+
+  /** Where a browser ends: at the redirect_url of an attempt, with what it brings there. */
+  private URI broughtBack() throws Exception {
+    var request =
+        CreateAuthUrlRequest.newBuilder()
+            .setPlatform(Platform.PLATFORM_SANDBOX)
+            .setExternalId(fourth)
+            .setRedirectUrl(Story.setting("HITCHPOST_WEB_URL") + "/")
+            .setRequireConfirmation(true)
+            .build();
+    return new Person(handle + ".4").agree(hitchpost.accounts().createAuthUrl(request).getUrl()).uri();
+  }
+
+  /** A parameter of a query in which nothing is escaped. */
+  private static String parameter(URI address, String name) {
+    return Arrays.stream(address.getQuery().split("&"))
+        .filter(pair -> pair.startsWith(name + "="))
+        .map(pair -> pair.substring(name.length() + 1))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private int confirm(String code, String externalId) {
+    var request =
+        ConfirmAuthRequest.newBuilder().setConfirmationCode(code).setExternalId(externalId).build();
+    return hitchpost.accounts().confirmAuth(request).getConnectedAccountsCount();
   }
 
   private void importAccount(String platformUserId, String externalId) {

@@ -11,7 +11,8 @@ import org.yaml.snakeyaml.Yaml;
 
 /**
  * The story of tests/cases/story.yaml in Java: what a backend does on its first day. Run with
- * HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_CA_FILE, HITCHPOST_KEY and HITCHPOST_STORY set.
+ * HITCHPOST_ADDRESS, HITCHPOST_TLS_ADDRESS, HITCHPOST_WEB_URL, HITCHPOST_CA_FILE, HITCHPOST_KEY and
+ * HITCHPOST_STORY set.
  */
 public final class Story {
   private Story() {}

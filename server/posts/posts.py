@@ -1,0 +1,157 @@
+"""Social posts: drafts and scheduled posts, tagged with an external_id.
+
+A post belongs to the common owner of its accounts, which is read from them each time: nothing has to
+follow when an account is claimed or transferred.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from generated.hitchpost.v1 import social_post_service_pb2 as pb
+from server.accounts.scope import Owned, check_owners, check_usable, hold
+from server.base import errors, sizes
+from server.base.identity import Caller, Clock, new_id
+from server.posts import lists, statements
+from server.posts.checks import check_content, check_time
+from server.posts.rows import Content, PostRow, TargetRow
+from server.storage.database import database
+from server.storage.listing import Found
+from server.storage.statements import jsonb
+
+EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
+
+
+class Posts:
+    """The posts of every project; each call sees those of its caller."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def create(self, caller: Caller, content: Content) -> PostRow:
+        """Stores a draft, or with a scheduled_time a scheduled post.
+
+        Raises InvalidArgument, SocialAccountNotFound, OwnerMismatch.
+        """
+        now = self._clock()
+        check_content(content)
+        check_time(content, now)
+        post = PostRow(
+            id=new_id("sp", now),
+            external_id=content.external_id,
+            caption=content.caption,
+            media=content.media,
+            scheduled_time=content.scheduled_time.isoformat() if content.scheduled_time else None,
+            state=content.state,
+            platform_options=content.platform_options,
+            version=1,
+            create_time=now.isoformat(),
+            update_time=now.isoformat(),
+            targets=[],
+        )
+        targets = content.targets()
+        held = statements.CREATE.all(
+            project=caller.project_id,
+            id=post.id,
+            ids=list(set(content.social_account_ids)),
+            owner=caller.owner,
+            now=now,
+            targets=jsonb(targets),
+            **_columns(content),
+        )
+        check_usable(caller, content.social_account_ids, held)
+        return post._replace(targets=_target_rows(targets, held))
+
+    def get(self, caller: Caller, post_id: str) -> PostRow:
+        """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
+        post = _read(caller, post_id)
+        overrides = [
+            (target.caption, target.media) for target in post.targets if target.caption or target.media
+        ]
+        if overrides:
+            size = sizes.text_bytes([(post.caption, post.media), *overrides])
+            if size > sizes.READABLE_POST_BYTES:
+                raise errors.AnswerTooLarge(bytes=str(size))
+        return post
+
+    def list_page(
+        self, caller: Caller, filters: Mapping[str, Any], after: str | None, size: int
+    ) -> Found[PostRow]:
+        """A page of posts, newest first; for its arguments see lists.find.
+
+        Raises OwnerMismatch when a call confined to an owner filters by an account that is not theirs.
+        """
+        check_owners(caller, filters.get("social_account_ids", ()))
+        if caller.owner is not None:
+            filters = {**filters, "owner": caller.owner}
+        return lists.find(caller.project_id, filters, after, size)
+
+    def update(self, caller: Caller, post_id: str, etag: str, changes: Mapping[str, Any]) -> PostRow:
+        """Sets the fields of Content that `changes` has.
+
+        Raises SocialPostNotEditable, EtagMismatch, and as create and get.
+        """
+        now = self._clock()
+        this = {"project": caller.project_id, "id": post_id}
+        with database.transaction():
+            content = _locked(caller, post_id, etag).content()._replace(**changes)
+            check_content(content)
+            if "scheduled_time" in changes:
+                check_time(content, now)
+            statements.UPDATE.run(**this, now=now, **_columns(content))
+            if "social_account_ids" in changes or "overrides" in changes:
+                hold(caller, content.social_account_ids)
+                statements.DELETE_TARGETS.run(**this)
+                statements.INSERT_TARGETS.run(**this, targets=jsonb(content.targets()))
+            return self.get(caller, post_id)
+
+    def delete(self, caller: Caller, post_id: str, etag: str) -> None:
+        """Erases a draft or a scheduled post. Raises SocialPostNotEditable, EtagMismatch, and as get."""
+        with database.transaction():
+            _locked(caller, post_id, etag)
+            statements.DELETE.run(project=caller.project_id, id=post_id)
+
+
+def _read(caller: Caller, post_id: str) -> PostRow:
+    post = statements.GET.first(project=caller.project_id, id=post_id)
+    if post is None:
+        raise errors.SocialPostNotFound(id=post_id)
+    if caller.owner is not None and any(target.owner != caller.owner for target in post.targets):
+        raise errors.OwnerMismatch
+    return post
+
+
+def _locked(caller: Caller, post_id: str, etag: str) -> PostRow:
+    statements.LOCK.all(project=caller.project_id, id=post_id)
+    post = _read(caller, post_id)
+    if etag not in ("", post.etag):
+        raise errors.EtagMismatch
+    if post.state not in EDITABLE:
+        name = pb.SocialPostState.Name(post.state)
+        raise errors.SocialPostNotEditable(state=name.removeprefix("SOCIAL_POST_STATE_"))
+    return post
+
+
+def _columns(content: Content) -> dict[str, Any]:
+    return {
+        "external_id": content.external_id,
+        "caption": content.caption,
+        "media": jsonb(content.media),
+        "scheduled_time": content.scheduled_time,
+        "state": content.state,
+        "platform_options": jsonb(content.platform_options),
+    }
+
+
+def _target_rows(targets: Sequence[dict[str, Any]], held: Sequence[Owned]) -> list[TargetRow]:
+    found = {account.id: account for account in held}
+    return [
+        TargetRow(
+            target["social_account_id"],
+            found[target["social_account_id"]].owner,
+            found[target["social_account_id"]].platform,
+            target["state"],
+            target["caption"],
+            target["media"],
+        )
+        for target in targets
+    ]

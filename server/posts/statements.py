@@ -1,0 +1,86 @@
+"""The statements of single posts. A project has no way to the posts of another: each names it."""
+
+from typing import Any
+
+from server.accounts.scope import Owned
+from server.posts.rows import STORED, PostRow, post_row
+from server.storage.statements import Command, Statement
+
+# The targets of a post come as one parameter, as Content.targets() has them.
+_NEW = """jsonb_to_recordset($targets)
+      AS new(social_account_id text, position smallint, state smallint, caption text, media jsonb)"""
+
+
+def _stored_post(columns: tuple[Any, ...]) -> PostRow:
+    return post_row(columns[0])
+
+
+GET = Statement(
+    "posts.get",
+    f"""
+    SELECT {STORED}
+    FROM social_post post
+    WHERE post.project_id = $project AND post.id = $id
+    """,
+    _stored_post,
+)
+# By itself, before the post is read: a statement that waited for a lock would see the targets of before.
+LOCK = Statement(
+    "posts.lock",
+    "SELECT id FROM social_post WHERE project_id = $project AND id = $id FOR UPDATE",
+    tuple[Any, ...],
+)
+# Post and targets in one round trip. What comes back are the accounts: if nothing was inserted, they say why.
+CREATE = Statement(
+    "posts.create",
+    f"""
+    WITH held AS (        -- can't be deleted until we commit
+      SELECT id, external_id, platform FROM social_account
+      WHERE project_id = $project AND id = ANY($ids::text[])
+      ORDER BY id FOR KEY SHARE
+    ), created AS (       -- only if all are there and, in a call confined to an owner, theirs
+      INSERT INTO social_post (
+        project_id, id, external_id, caption, media, scheduled_time, state,
+        platform_options, version, create_time, update_time)
+      SELECT
+        $project::text, $id::text, $external_id::text, $caption::text, $media::jsonb,
+        $scheduled_time::timestamptz, $state::smallint, $platform_options::jsonb, 1,
+        $now::timestamptz, $now::timestamptz
+      WHERE (SELECT count(*) FROM held) = cardinality($ids::text[])
+        AND ($owner::text IS NULL
+             OR NOT EXISTS (SELECT FROM held WHERE held.external_id IS DISTINCT FROM $owner::text))
+      RETURNING id
+    ), targets AS (
+      INSERT INTO social_post_target (
+        project_id, social_post_id, social_account_id, position, state, caption, media)
+      SELECT
+        $project::text, created.id, new.social_account_id, new.position, new.state, new.caption, new.media
+      FROM created, {_NEW}
+    )
+    SELECT id, external_id, platform FROM held
+    """,
+    Owned._make,
+)
+UPDATE = Command(
+    "posts.update",
+    """
+    UPDATE social_post
+    SET external_id = $external_id, caption = $caption, media = $media, scheduled_time = $scheduled_time,
+        state = $state, platform_options = $platform_options, version = version + 1, update_time = $now
+    WHERE project_id = $project AND id = $id
+    """,
+)
+DELETE_TARGETS = Command(
+    "posts.delete_targets",
+    "DELETE FROM social_post_target WHERE project_id = $project AND social_post_id = $id",
+)
+INSERT_TARGETS = Command(
+    "posts.insert_targets",
+    f"""
+    INSERT INTO social_post_target (
+      project_id, social_post_id, social_account_id, position, state, caption, media)
+    SELECT $project::text, $id::text, new.social_account_id, new.position, new.state, new.caption, new.media
+    FROM {_NEW}
+    """,
+)
+DELETE = Command("posts.delete", "DELETE FROM social_post WHERE project_id = $project AND id = $id")

@@ -1,0 +1,94 @@
+"""A valid request for every method, for tests that go through all of them."""
+
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.kit.support import MESSAGES, Client, import_request, secret, unique
+
+
+def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
+    """For every method a request that succeeds, with something in each list and each nested message."""
+    owner = unique("owner")
+    first, last = client.connect(external_id=owner), client.connect(external_id=owner)
+    media = [{"url": "https://cdn.example/1.jpg", "alt_text": "one"}, {"url": "https://cdn.example/2.jpg"}]
+    post = {
+        "external_id": "campaign",
+        "caption": "hello",
+        "social_account_ids": [first.id, last.id],
+        "media": media,
+        "scheduled_time": Timestamp(seconds=4_000_000_000),
+        "account_overrides": [
+            {"social_account_id": id_, "caption": "other", "media": media} for id_ in (first.id, last.id)
+        ],
+        "platform_options": {"sandbox": {"visibility": "SANDBOX_VISIBILITY_PUBLIC"}},
+    }
+    stored = client("SocialPostService/CreateSocialPost", social_post=post).social_post
+    spare_account, spare_post = client.connect(), client.draft(first.id)
+    times = {name: Timestamp(seconds=4_000_000_000) for name in ("scheduled_after", "scheduled_before")}
+    filters = {"external_ids": [owner], "platforms": [1], "social_account_ids": [first.id], "states": [1]}
+    imported = import_request(unique("profile"), owner, metadata={"plan": "pro"}, scopes=["read"])
+    return {
+        "SocialAccountService/CreateAuthUrl": {
+            "platform": "PLATFORM_SANDBOX",
+            "external_id": owner,
+            "redirect_url": "http://localhost/done",
+            "permissions": ["profile"],
+            "platform_options": {"sandbox": {"login_hint": "alice"}},
+            "social_account_id": first.id,
+            "require_confirmation": True,
+        },
+        "SocialAccountService/CompleteAuth": {"callback_url": "https://app.example/back?state=s&code=c"},
+        "SocialAccountService/ConfirmAuth": {"confirmation_code": "c" * 64, "external_id": owner},
+        "SocialAccountService/ImportSocialAccount": {
+            **{field.name: value for field, value in imported.ListFields()},
+            "profile_photo_url": "https://cdn.example/face.jpg",
+            "request_id": unique("request"),
+        },
+        # Nobody is there: what happens where somebody is, tests/accounts/test_app_passwords.py looks at.
+        "SocialAccountService/ConnectWithAppPassword": {
+            "handle": "alice.test",
+            "app_password": "abcd-efgh-ijkl-mnop",
+            "service_url": "http://127.0.0.1:9",
+            "external_id": owner,
+            "request_id": unique("request"),
+        },
+        "SocialAccountService/GetSocialAccount": {"social_account_id": first.id},
+        "SocialAccountService/ListSocialAccounts": {**filters, "usernames": [first.username]},
+        "SocialAccountService/UpdateSocialAccount": {
+            "social_account": {"id": first.id, "metadata": {"plan": "pro"}, "etag": first.etag},
+            "update_mask": FieldMask(paths=["metadata"]),
+        },
+        "SocialAccountService/TransferSocialAccount": {
+            "social_account_id": last.id,
+            "from_external_id": owner,
+            "to_external_id": unique("owner"),
+        },
+        "SocialAccountService/DisconnectSocialAccount": {"social_account_id": spare_account.id},
+        "SocialAccountService/DeleteSocialAccount": {"social_account_id": spare_account.id},
+        "SocialPostService/CreateSocialPost": {"social_post": post, "request_id": unique("request")},
+        "SocialPostService/GetSocialPost": {"social_post_id": stored.id},
+        "SocialPostService/ListSocialPosts": {**filters, **times},
+        "SocialPostService/UpdateSocialPost": {
+            "social_post": {**post, "id": stored.id, "etag": stored.etag},
+            "update_mask": FieldMask(paths=["*"]),
+        },
+        "SocialPostService/DeleteSocialPost": {"social_post_id": spare_post.id},
+        "PlatformAppService/SetPlatformApp": {
+            "platform": "PLATFORM_PINTEREST",
+            "client_id": unique("client"),
+            "client_secret": secret(),
+            "settings": {"region": "eu"},
+            "external_id": owner,
+        },
+        "PlatformAppService/ListPlatformApps": {"external_ids": [owner], "platforms": ["PLATFORM_PINTEREST"]},
+        "PlatformAppService/DeletePlatformApp": {"platform_app_id": client.app(owner).id},
+    }
+
+
+def valid_request(client: Client, method: str) -> Message:
+    fields = valid_fields(client)
+    assert fields.keys() == MESSAGES.keys(), "a method needs a valid request here"
+    return MESSAGES[method].input_type._concrete_class(**fields[method])
