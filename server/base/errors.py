@@ -3,7 +3,6 @@
 Whoever renders one asks for these: gRPC in rpc/status.py, HTTP in web/problems.py.
 """
 
-import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import IntEnum
@@ -167,6 +166,41 @@ class SocialPostNotEditable(HitchpostError):
 
     kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_NOT_EDITABLE
     message = "Only a draft or a scheduled post can be changed or deleted; this one is {state}."
+
+
+class SocialPostNotPublishable(HitchpostError):
+    """A post has left the states from which it can be sent."""
+
+    kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_NOT_PUBLISHABLE
+    message = "Only a draft or a scheduled post can be published; this one is {state}."
+
+
+class SocialPostNotCancellable(HitchpostError):
+    """No target of a post is scheduled and not begun yet."""
+
+    kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_NOT_CANCELLABLE
+    message = "Nothing of this post is left that could be called off; it is {state}."
+
+
+class SocialPostNotRetryable(HitchpostError):
+    """What is to be sent again has not failed."""
+
+    kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_NOT_RETRYABLE
+    message = "Only what has FAILED can be sent again; this is {state}."
+
+
+class SocialPostTargetNotUnconfirmed(HitchpostError):
+    """Somebody says what became of a target of which that is known, or which is still being sent."""
+
+    kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_SOCIAL_POST_TARGET_NOT_UNCONFIRMED
+    message = "Only a target that is UNCONFIRMED can be resolved; this one is {state}."
+
+
+class SocialPostTargetNotFound(HitchpostError):
+    """A post has no target for this account."""
+
+    kind, reason = Kind.NOT_FOUND, pb.ERROR_REASON_SOCIAL_POST_TARGET_NOT_FOUND
+    message = "The post is not for the social account {id}."
 
 
 class AnswerTooLarge(HitchpostError):
@@ -353,17 +387,6 @@ class Internal(HitchpostError):
 
     kind, reason = Kind.INTERNAL, pb.ERROR_REASON_INTERNAL
     message = "Internal error; the server's log has the details under this call's x-request-id."
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Lets go of all that an error's way holds, since the error is in one of its frames, too.
-
-    Such a cycle would keep the request and all that was made of it until the cyclic collector comes.
-    """
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
 
 
 def reason_name(error: HitchpostError) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from server.platforms.failures import PlatformUnreachable
+from server.platforms.failures import NotConnected
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     """The network as an HTTP client may use it: TCP to the addresses that are allowed.
 
     Beside public ones those are private ones if `allow_private`, and whatever the hosts and ports of the
-    URLs in `trusted` mean. For everything else it raises PlatformUnreachable.
+    URLs in `trusted` mean. For everything else it raises NotConnected.
     """
 
     def __init__(self, *, allow_private: bool, trusted: Iterable[str], resolve: Resolve = resolve) -> None:
@@ -111,7 +111,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
                     "HITCHPOST_ALLOW_PRIVATE_ADDRESSES=true allows private ones, but not link-local ones",
                     extra={"host": host, "address": str(address)},
                 )
-                raise PlatformUnreachable("an address that is not public")
+                raise NotConnected("an address that is not public")
 
 
 def _endpoint(url: httpx2.URL) -> tuple[str, int]:

@@ -28,6 +28,10 @@ class PlatformUnreachable(Exception):
     """The platform did not answer, is overloaded, or answered what can't be read; it may work later."""
 
 
+class NotConnected(PlatformUnreachable):
+    """No connection came about, so nothing that was to be sent has left."""
+
+
 class CodeSpent(Exception):
     """The platform took a code, and then failed: it can't be exchanged again."""
 

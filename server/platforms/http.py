@@ -19,7 +19,7 @@ import httpx2
 
 from server.platforms import addresses
 from server.platforms.addresses import CheckedNetwork, Resolve
-from server.platforms.failures import PlatformUnreachable
+from server.platforms.failures import NotConnected, PlatformUnreachable
 from server.platforms.waiting import EventLoop
 
 Answer = TypeVar("Answer")
@@ -41,7 +41,9 @@ def run(asking: Coroutine[Any, Any, Answer], until: float) -> Answer:
         return _event_loop.run(asking, until)
     except TimeoutError:
         raise PlatformUnreachable("no answer in time") from None
-    except (httpx2.RequestError, httpx2.InvalidURL) as error:
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL) as error:
+        raise NotConnected(type(error).__name__) from None
+    except httpx2.RequestError as error:
         raise PlatformUnreachable(type(error).__name__) from None
 
 

@@ -46,6 +46,7 @@ class Posts:
             version=1,
             create_time=now.isoformat(),
             update_time=now.isoformat(),
+            follow_ups=content.follow_ups,
             targets=[],
         )
         targets = content.targets()
@@ -59,7 +60,7 @@ class Posts:
             **_columns(content),
         )
         check_usable(caller, content.social_account_ids, held)
-        return post._replace(targets=_target_rows(targets, held))
+        return post._replace(targets=_target_rows(targets, held, post.scheduled_time))
 
     def get(self, caller: Caller, post_id: str) -> PostRow:
         """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
@@ -102,6 +103,7 @@ class Posts:
                 hold(caller, content.social_account_ids)
                 statements.DELETE_TARGETS.run(**this)
                 statements.INSERT_TARGETS.run(**this, targets=jsonb(content.targets()))
+            statements.SCHEDULE.run(**this, scheduled_time=content.scheduled_time)
             return self.get(caller, post_id)
 
     def delete(self, caller: Caller, post_id: str, etag: str) -> None:
@@ -139,10 +141,13 @@ def _columns(content: Content) -> dict[str, Any]:
         "scheduled_time": content.scheduled_time,
         "state": content.state,
         "platform_options": jsonb(content.platform_options),
+        "follow_ups": jsonb(content.follow_ups),
     }
 
 
-def _target_rows(targets: Sequence[dict[str, Any]], held: Sequence[Owned]) -> list[TargetRow]:
+def _target_rows(
+    targets: Sequence[dict[str, Any]], held: Sequence[Owned], due_time: str | None
+) -> list[TargetRow]:
     found = {account.id: account for account in held}
     return [
         TargetRow(
@@ -152,6 +157,7 @@ def _target_rows(targets: Sequence[dict[str, Any]], held: Sequence[Owned]) -> li
             target["state"],
             target["caption"],
             target["media"],
+            due_time=due_time,
         )
         for target in targets
     ]

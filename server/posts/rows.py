@@ -10,7 +10,8 @@ from generated.hitchpost.v1 import social_post_service_pb2 as pb
 class Content(NamedTuple):
     """What a caller says of a post.
 
-    `overrides` has caption and media by account id, None where they are the post's.
+    `overrides` has caption and media by account id, None where they are the post's. A follow-up is a dict of
+    caption, media, delay (seconds) and place (FollowUpPlace).
     """
 
     external_id: str | None
@@ -20,6 +21,7 @@ class Content(NamedTuple):
     scheduled_time: datetime | None
     overrides: Mapping[str, tuple[str | None, list[dict[str, str]] | None]]
     platform_options: dict[str, Any]
+    follow_ups: list[dict[str, Any]]
 
     @property
     def state(self) -> int:
@@ -44,7 +46,10 @@ class Content(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """A post as it concerns one account; caption and media are None where they are the post's."""
+    """A post as it concerns one account; caption and media are None where they are the post's.
+
+    `owner` is the account's, now. `error` and each of `follow_ups` are dicts by the contract's names, times
+    ISO 8601; there are as many follow-ups as have been begun."""
 
     social_account_id: str
     owner: str | None
@@ -52,6 +57,14 @@ class TargetRow(NamedTuple):
     state: int
     caption: str | None
     media: list[dict[str, str]] | None
+    attempt_count: int = 0
+    due_time: str | None = None
+    send_time: str | None = None
+    publish_time: str | None = None
+    platform_post_id: str | None = None
+    platform_post_url: str | None = None
+    error: dict[str, Any] | None = None
+    follow_ups: Sequence[dict[str, Any]] = ()
 
 
 class PostRow(NamedTuple):
@@ -67,6 +80,7 @@ class PostRow(NamedTuple):
     version: int
     create_time: str
     update_time: str
+    follow_ups: list[dict[str, Any]]
     targets: list[TargetRow]
 
     @property
@@ -88,6 +102,7 @@ class PostRow(NamedTuple):
                 if target.caption is not None or target.media
             },
             platform_options=self.platform_options,
+            follow_ups=self.follow_ups,
         )
 
 
@@ -95,10 +110,12 @@ class PostRow(NamedTuple):
 # longer for the name and the value of one column than orjson takes for a row.
 STORED = """json_build_array(
       post.id, post.external_id, post.caption, post.media, post.scheduled_time, post.state,
-      post.platform_options, post.version, post.create_time, post.update_time,
+      post.platform_options, post.version, post.create_time, post.update_time, post.follow_ups,
       COALESCE((
         SELECT jsonb_agg(jsonb_build_array(
-          account.id, account.external_id, account.platform, target.state, target.caption, target.media
+          account.id, account.external_id, account.platform, target.state, target.caption, target.media,
+          target.attempt_count, target.due_time, target.send_time, target.publish_time,
+          target.platform_post_id, target.platform_post_url, target.error, target.follow_ups
         ) ORDER BY target.position)
         FROM social_post_target target
         JOIN social_account account ON account.project_id = $project AND account.id = target.social_account_id

@@ -41,21 +41,23 @@ CREATE = Statement(
     ), created AS (       -- only if all are there and, in a call confined to an owner, theirs
       INSERT INTO social_post (
         project_id, id, external_id, caption, media, scheduled_time, state,
-        platform_options, version, create_time, update_time)
+        platform_options, version, create_time, update_time, follow_ups)
       SELECT
         $project::text, $id::text, $external_id::text, $caption::text, $media::jsonb,
         $scheduled_time::timestamptz, $state::smallint, $platform_options::jsonb, 1,
-        $now::timestamptz, $now::timestamptz
+        $now::timestamptz, $now::timestamptz, $follow_ups::jsonb
       WHERE (SELECT count(*) FROM held) = cardinality($ids::text[])
         AND ($owner::text IS NULL
              OR NOT EXISTS (SELECT FROM held WHERE held.external_id IS DISTINCT FROM $owner::text))
       RETURNING id
     ), targets AS (
       INSERT INTO social_post_target (
-        project_id, social_post_id, social_account_id, position, state, caption, media)
+        project_id, social_post_id, social_account_id, position, state, caption, media, owner,
+        queue_time, due_time, attempt, attempt_count, steps, follow_ups)
       SELECT
-        $project::text, created.id, new.social_account_id, new.position, new.state, new.caption, new.media
-      FROM created, {_NEW}
+        $project::text, created.id, new.social_account_id, new.position, new.state, new.caption, new.media,
+        held.external_id, $scheduled_time, $scheduled_time, 0, 0, '{{}}', '[]'
+      FROM created, {_NEW} JOIN held ON held.id = new.social_account_id
     )
     SELECT id, external_id, platform FROM held
     """,
@@ -66,7 +68,8 @@ UPDATE = Command(
     """
     UPDATE social_post
     SET external_id = $external_id, caption = $caption, media = $media, scheduled_time = $scheduled_time,
-        state = $state, platform_options = $platform_options, version = version + 1, update_time = $now
+        state = $state, platform_options = $platform_options, follow_ups = $follow_ups,
+        version = version + 1, update_time = $now
     WHERE project_id = $project AND id = $id
     """,
 )
@@ -78,9 +81,23 @@ INSERT_TARGETS = Command(
     "posts.insert_targets",
     f"""
     INSERT INTO social_post_target (
-      project_id, social_post_id, social_account_id, position, state, caption, media)
-    SELECT $project::text, $id::text, new.social_account_id, new.position, new.state, new.caption, new.media
+      project_id, social_post_id, social_account_id, position, state, caption, media,
+      attempt, attempt_count, steps, follow_ups)
+    SELECT $project::text, $id::text, new.social_account_id, new.position, new.state, new.caption, new.media,
+      0, 0, '{{}}', '[]'
     FROM {_NEW}
+    """,
+)
+# Those that wait are due then, or never, in the name of who has their accounts now.
+SCHEDULE = Command(
+    "posts.schedule",
+    """
+    UPDATE social_post_target target
+    SET queue_time = $scheduled_time::timestamptz, due_time = $scheduled_time::timestamptz,
+        lease_time = NULL, worker = NULL, owner = account.external_id
+    FROM social_account account
+    WHERE target.project_id = $project AND target.social_post_id = $id
+      AND account.project_id = $project AND account.id = target.social_account_id
     """,
 )
 DELETE = Command("posts.delete", "DELETE FROM social_post WHERE project_id = $project AND id = $id")

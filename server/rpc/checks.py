@@ -7,10 +7,13 @@ say as it can say, and never more.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from google.protobuf.internal.well_known_types import Duration as DurationMixin
 from google.protobuf.internal.well_known_types import Timestamp as TimestampMixin
 
 from server.base.errors import FieldViolation
@@ -149,6 +152,19 @@ def storable_time(value: TimestampMixin) -> str | None:
     except (ValueError, OverflowError):
         return "must be a time of the years 1 to 9999, with nanos of 0 to 999,999,999"
     return None
+
+
+def duration(least: timedelta, most: timedelta) -> Rule:
+    """A Duration between these, both included."""
+
+    @rule()
+    def wrong(value: DurationMixin) -> str | None:
+        with suppress(OverflowError):
+            if least <= value.ToTimedelta() <= most:
+                return None
+        return f"must be {least.total_seconds():g} to {most.total_seconds():g} seconds"
+
+    return wrong
 
 
 def field(name: str, rule: Rule) -> Check:

@@ -15,7 +15,7 @@ from server.accounts.outcomes import Outcome
 from server.accounts.rows import AccountRow
 from server.base import sizes
 from server.platforms import Profile, Tokens
-from server.posts.rows import Content, PostRow
+from server.posts.rows import Content, PostRow, TargetRow
 from server.projects.registered_apps import RegisteredApp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,18 +88,42 @@ def post(row: PostRow) -> dict[str, Any]:
         "platform_options": ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
         if row.platform_options
         else None,
-        "targets": [
-            {
-                "social_account_id": target.social_account_id,
-                "platform": target.platform,
-                "state": target.state,
-            }
-            for target in row.targets
-        ],
+        "targets": [_target(row.id, target, len(row.follow_ups)) for target in row.targets],
         "etag": row.etag,
         "create_time": timestamp(row.create_time),
         "update_time": timestamp(row.update_time),
+        "follow_ups": [{**follow_up, "delay": _duration(follow_up["delay"])} for follow_up in row.follow_ups],
     }
+
+
+def _target(post_id: str, row: TargetRow, follow_ups: int) -> dict[str, Any]:
+    """A target as the API shows it; a post has so many follow-ups."""
+    shown = {
+        "social_account_id": row.social_account_id,
+        "platform": row.platform,
+        "state": row.state,
+        "social_post_id": post_id,
+    }
+    if row.due_time is not None:
+        shown["due_time"] = timestamp(row.due_time)
+    if row.attempt_count or row.error:
+        shown |= {
+            "attempt_count": row.attempt_count,
+            "send_time": timestamp(row.send_time),
+            "publish_time": timestamp(row.publish_time),
+            "platform_post_id": row.platform_post_id,
+            "platform_post_url": row.platform_post_url,
+            "error": row.error,
+        }
+    if follow_ups:
+        shown["follow_ups"] = [_follow_up(row.follow_ups, index) for index in range(follow_ups)]
+    return shown
+
+
+def _follow_up(begun: Sequence[dict[str, Any]], index: int) -> dict[str, Any]:
+    if index >= len(begun):
+        return {"state": posts_pb.SOCIAL_POST_TARGET_STATE_PENDING}
+    return {**begun[index], "publish_time": timestamp(begun[index].get("publish_time"))}
 
 
 def platform_app(app: RegisteredApp) -> dict[str, Any]:
@@ -136,6 +160,15 @@ def content(message: posts_pb.SocialPost) -> Content:
             for override in message.account_overrides
         },
         platform_options=MessageToDict(message.platform_options, preserving_proto_field_name=True),
+        follow_ups=[
+            {
+                "caption": follow_up.caption,
+                "media": _media(follow_up.media),
+                "delay": follow_up.delay.ToTimedelta().total_seconds(),
+                "place": follow_up.place,
+            }
+            for follow_up in message.follow_ups
+        ],
     )
 
 
@@ -187,6 +220,10 @@ def timestamp(time: str | None) -> dict[str, int] | None:
         return None
     since = datetime.fromisoformat(time) - _EPOCH
     return {"seconds": since.days * 86_400 + since.seconds, "nanos": since.microseconds * 1000}
+
+
+def _duration(seconds: float) -> dict[str, int]:
+    return {"seconds": int(seconds), "nanos": round(seconds % 1 * 1_000_000) * 1000}
 
 
 def _media(messages: Iterable[posts_pb.Media]) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from server.base import errors, logs
+from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
 from server.rpc.call import Call, Metadata, Method, Refusal, StreamingMethod
@@ -180,7 +181,7 @@ def fail(call: Call, error: Exception) -> None:
     status = to_status(known)
     call.error, call.code, call.details = known, _CODES[known.kind], status.message
     call.trailers = (*call.trailers, ("grpc-status-details-bin", status.SerializeToString()))
-    errors.forget_frames(error)
+    forget_frames(error)
 
 
 class UnknownMethods(grpc.GenericRpcHandler):

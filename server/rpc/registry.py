@@ -91,6 +91,10 @@ ROWS: Mapping[str, Rows] = {
     "CreateSocialPost": lambda request: request.social_post.social_account_ids,
     "UpdateSocialPost": lambda request: (request.social_post.id, *request.social_post.social_account_ids),
     "DeleteSocialPost": lambda request: (request.social_post_id,),
+    "PublishSocialPost": lambda request: (request.social_post_id,),
+    "CancelSocialPost": lambda request: (request.social_post_id,),
+    "RetrySocialPost": lambda request: (request.social_post_id,),
+    "ResolveSocialPostTarget": lambda request: (request.social_post_id,),
     "SetPlatformApp": lambda _: (PLATFORM_APPS,),
     "DeletePlatformApp": lambda _: (PLATFORM_APPS,),
 }

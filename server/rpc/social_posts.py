@@ -59,3 +59,33 @@ class SocialPostServicer:
     ) -> pb.DeleteSocialPostResponse:
         self._posts.delete(caller, request.social_post_id, request.etag)
         return pb.DeleteSocialPostResponse()
+
+    def PublishSocialPost(
+        self, request: pb.PublishSocialPostRequest, caller: Caller
+    ) -> pb.PublishSocialPostResponse:
+        raise NotImplementedError
+
+    def CancelSocialPost(
+        self, request: pb.CancelSocialPostRequest, caller: Caller
+    ) -> pb.CancelSocialPostResponse:
+        raise NotImplementedError
+
+    def RetrySocialPost(
+        self, request: pb.RetrySocialPostRequest, caller: Caller
+    ) -> pb.RetrySocialPostResponse:
+        raise NotImplementedError
+
+    def ResolveSocialPostTarget(
+        self, request: pb.ResolveSocialPostTargetRequest, caller: Caller
+    ) -> pb.ResolveSocialPostTargetResponse:
+        raise NotImplementedError
+
+    def ListSocialPostTargets(
+        self, request: pb.ListSocialPostTargetsRequest, caller: Caller
+    ) -> pb.ListSocialPostTargetsResponse:
+        raise NotImplementedError
+
+    def ValidateSocialPost(
+        self, request: pb.ValidateSocialPostRequest, caller: Caller
+    ) -> pb.ValidateSocialPostResponse:
+        raise NotImplementedError

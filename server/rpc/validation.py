@@ -6,6 +6,7 @@ is checked where it is used.
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from server.rpc.checks import (
     Check,
     defined,
     defined_or_default,
+    duration,
     each,
     each_nested,
     field,
@@ -83,6 +85,10 @@ PLATFORM = defined(platform_pb2.Platform)
 # Yes or no.
 EITHER = rule()(lambda _: None)
 CAPTION = text(65_536, lines=True)
+LANGUAGE = matching(
+    re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}"), "must be a language, such as en or pt-BR"
+)
+SELF_LABEL = re.compile(r"sexual|nudity|porn|graphic-media")
 
 # A part of the grammar of redirect_urls.py, which has no simple pattern.
 REDIRECT_PATTERN = (
@@ -95,6 +101,29 @@ PAGE = (
     present("page_token", printable_ascii(256)),
 )
 MEDIA = (field("url", web_url), field("alt_text", text(2000, lines=True)))
+PLATFORM_OPTIONS = (
+    nested("sandbox", field("visibility", defined_or_default(social_post_service_pb2.SandboxVisibility))),
+    nested(
+        "bluesky",
+        each("languages", 3, LANGUAGE, distinct=True),
+        field("no_link_card", EITHER),
+        each("self_labels", 4, matching(SELF_LABEL, "must be a label that authors give"), distinct=True),
+    ),
+    nested(
+        "mastodon",
+        field("visibility", defined_or_default(social_post_service_pb2.MastodonVisibility)),
+        field("spoiler_text", text(2000, lines=True)),
+        present("sensitive", EITHER),
+        present("language", LANGUAGE),
+        nested(
+            "poll",
+            each("options", 25, text(200, shortest=1), least=2, distinct=True),
+            present("duration", duration(timedelta(seconds=1), timedelta(days=365))),
+            field("multiple", EITHER),
+            field("hide_totals", EITHER),
+        ),
+    ),
+)
 POST_FIELDS = (
     present("external_id", EXTERNAL_ID),
     field("caption", CAPTION),
@@ -109,10 +138,21 @@ POST_FIELDS = (
         each_nested("media", 35, *MEDIA),
         key="social_account_id",
     ),
-    nested(
-        "platform_options",
-        nested("sandbox", field("visibility", defined_or_default(social_post_service_pb2.SandboxVisibility))),
+    nested("platform_options", *PLATFORM_OPTIONS),
+    each_nested(
+        "follow_ups",
+        25,
+        field("caption", CAPTION),
+        each_nested("media", 35, *MEDIA),
+        present("delay", duration(timedelta(0), timedelta(days=7))),
+        field("place", defined_or_default(social_post_service_pb2.FollowUpPlace)),
     ),
+)
+# What names one post, to change it.
+POST_CHANGE = (
+    field("social_post_id", POST_ID),
+    present("etag", ETAG_RULE),
+    field("request_id", REQUEST_ID),
 )
 ACCOUNT_MASK = ("metadata", "external_id")
 POST_MASK = (
@@ -123,6 +163,7 @@ POST_MASK = (
     "scheduled_time",
     "account_overrides",
     "platform_options",
+    "follow_ups",
 )
 
 _accounts, _posts, _apps = social_account_service_pb2, social_post_service_pb2, platform_app_service_pb2
@@ -239,6 +280,29 @@ CHECKS: dict[type[Message], tuple[Check, ...]] = {
     _posts.DeleteSocialPostRequest: (
         field("social_post_id", POST_ID),
         present("etag", ETAG_RULE),
+    ),
+    _posts.PublishSocialPostRequest: POST_CHANGE,
+    _posts.CancelSocialPostRequest: POST_CHANGE,
+    _posts.RetrySocialPostRequest: (*POST_CHANGE, each("social_account_ids", 100, ACCOUNT_ID, distinct=True)),
+    _posts.ResolveSocialPostTargetRequest: (
+        *POST_CHANGE,
+        field("social_account_id", ACCOUNT_ID),
+        field("resolution", defined(_posts.SocialPostTargetResolution)),
+        present("platform_post_url", web_url),
+        field("platform_post_id", text(255)),
+    ),
+    _posts.ListSocialPostTargetsRequest: (
+        *PAGE,
+        each("external_ids", MAX_FILTER, EXTERNAL_ID),
+        each("states", MAX_FILTER, defined(_posts.SocialPostTargetState)),
+        each("platforms", MAX_FILTER, PLATFORM),
+        each("social_account_ids", MAX_FILTER, ACCOUNT_ID),
+        present("scheduled_after", storable_time),
+        present("scheduled_before", storable_time),
+    ),
+    _posts.ValidateSocialPostRequest: (
+        nested("social_post", *POST_FIELDS, required=True),
+        each("platforms", 50, PLATFORM, distinct=True),
     ),
     _apps.SetPlatformAppRequest: (
         field("platform", PLATFORM),

@@ -33,8 +33,11 @@ def waiting(table: str, time: str) -> str:
     )"""
 
 
-def oldest(table: str, columns: Sequence[str], time: str, until: str, batch: int, share: int) -> str:
-    """A CTE, `due`: up to `batch` rows, the oldest `share` of each project, the projects in random order.
+def oldest(
+    table: str, columns: Sequence[str], time: str, until: str, batch: int, share: int, ready: str = "true"
+) -> str:
+    """A CTE, `due`: up to `batch` rows, the oldest `share` of each project that are `ready`, a condition of a
+    row `r`; the projects in random order.
 
     They are locked until the transaction ends; those that others have locked are passed by.
     """
@@ -43,7 +46,7 @@ def oldest(table: str, columns: Sequence[str], time: str, until: str, batch: int
         SELECT project_id FROM waiting WHERE project_id IS NOT NULL ORDER BY random()
       ) p, LATERAL (
         SELECT {", ".join(columns)} FROM {table} r
-        WHERE r.project_id = p.project_id AND r.{time} <= {until}
+        WHERE r.project_id = p.project_id AND r.{time} <= {until} AND {ready}
         ORDER BY r.{time} LIMIT {share} FOR UPDATE SKIP LOCKED
       ) d LIMIT {batch}
     )"""

@@ -9,6 +9,7 @@ the database's. Decision 20 has the reasons.
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Event
@@ -63,6 +64,7 @@ class Kind(Generic[Row]):
     index on (project_id, due_time) WHERE due_time IS NOT NULL. `row` is a NamedTuple whose fields are the
     columns that a handler needs, `project_id` and the key among them. A lease is for `seconds`, of `batch`
     rows at most and `share` of each project; both stand in the statement, so that PostgreSQL plans it once.
+    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Kind(Generic[Row]):
         batch: int,
         share: int,
         seconds: float,
+        ready: str = "true",
     ) -> None:
         self.name = name
         self.table = table
@@ -82,11 +85,11 @@ class Kind(Generic[Row]):
         self._key = ("project_id", *key)
         self._columns: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
         self._row = row
-        self._lease = Statement(f"{name}.lease", self._lease_sql(table, batch, share), self._leased)
+        self._lease = Statement(f"{name}.lease", self._lease_sql(table, batch, share, ready), self._leased)
         self._backlog = due_rows.backlog(name, table, "due_time", "now()", "lease_time")
         # Only while the lease is ours: nobody has leased the row since, and no outcome has been recorded.
         this = " AND ".join(f"{column} = ${column}" for column in self._key)
-        ours = f"{this} AND attempt = $attempt AND lease_time IS NOT NULL RETURNING project_id"
+        ours = f"{this} AND attempt = $attempt AND lease_time = $lease_time RETURNING project_id"
         self._done = _outcome(f"{name}.done", f"UPDATE {table} SET due_time = NULL, {_NOBODYS} WHERE {ours}")
         self._retry = _outcome(
             f"{name}.retry", f"UPDATE {table} SET due_time = {_LATER}, {_NOBODYS} WHERE {ours}"
@@ -121,11 +124,11 @@ class Kind(Generic[Row]):
         """What waits for a worker just now."""
         return self._backlog.all()[0]
 
-    def _lease_sql(self, table: str, batch: int, share: int) -> str:
+    def _lease_sql(self, table: str, batch: int, share: int, ready: str) -> str:
         """`due.lease_time` is of the lease before: set if it has run out, since each outcome erases it."""
         return f"""
     WITH RECURSIVE {due_rows.waiting(table, "due_time")},
-    {due_rows.oldest(table, (*self._key, "lease_time"), "due_time", "now()", batch, share)}
+    {due_rows.oldest(table, (*self._key, "lease_time"), "due_time", "now()", batch, share, ready)}
     UPDATE {table} t
     SET due_time = {_LATER}, lease_time = now(), attempt = t.attempt + 1, worker = $worker
     FROM due WHERE {" AND ".join(f"t.{column} = due.{column}" for column in self._key)}
@@ -139,7 +142,8 @@ class Kind(Generic[Row]):
     def _record(self, outcome: Statement[tuple[Any, ...]], leased: Leased[Row], **more: float) -> bool:
         values = dict(zip(self._columns, leased.row, strict=True))
         key = {column: values[column] for column in self._key}
-        return bool(outcome.all(**key, attempt=leased.attempt, **more))
+        lease = {"attempt": leased.attempt, "lease_time": leased.lease_time}
+        return bool(outcome.all(**key, **lease, **more))
 
 
 class Work(Protocol):
@@ -162,7 +166,8 @@ class Work(Protocol):
 class Handling(Generic[Row]):
     """Leases rows of a kind and has each handled, outside of any transaction.
 
-    `handle` records the outcome. If it fails in a way that nobody expected, the row is tried again later.
+    `handle` records the outcome. If it fails in a way that nobody expected, the row is tried again later. The
+    threads that look at the kind share a batch, so that none of its rows waits behind a slow one.
     """
 
     every = 1.0
@@ -172,19 +177,30 @@ class Handling(Generic[Row]):
         self.backlog = kind.backlog
         self._kind = kind
         self._handle = handle
+        # What was leased and nobody has begun, and until when it may be.
+        self._batch: deque[tuple[Leased[Row], float]] = deque()
 
     def turn(self, worker: str, more: Callable[[], None], stop: Event) -> bool:
         """See Work. Rows that it does not come to in half the time of their lease are given back."""
-        until = time.monotonic() + self._kind.seconds / 2
-        batch = self._kind.lease(worker)
-        if batch:
+        if not self._batch:
+            until = time.monotonic() + self._kind.seconds / 2
+            self._batch.extend((leased, until) for leased in self._kind.lease(worker))
+        found = False
+        while (taken := self._take()) is not None:
+            found = True
             more()
-        for leased in batch:
+            leased, until = taken
             if stop.is_set() or time.monotonic() >= until:
                 self._kind.retry(leased, 0)
             else:
                 self._attempt(leased)
-        return bool(batch)
+        return found
+
+    def _take(self) -> tuple[Leased[Row], float] | None:
+        try:
+            return self._batch.popleft()
+        except IndexError:
+            return None
 
     def _attempt(self, leased: Leased[Row]) -> None:
         try:

@@ -89,6 +89,8 @@ class SocialAccount(Model):
     connect_time = DateTimeTZField()
     # Why the state is NEEDS_REAUTH.
     reauth_reason = peewee.SmallIntegerField(null=True)
+    # What the platform says of this account's posts, by the names of platforms/limits.py.
+    limits = BinaryJSONField(null=True, index=False)
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
@@ -203,7 +205,7 @@ for _column in (AuthSession.confirmation_hash, AuthSession.erase_time):
 
 
 class SocialPost(Model):
-    """A draft or a scheduled post (posts/)."""
+    """A post (posts/). Its state follows from its targets'."""
 
     id = peewee.TextField()
     project = peewee.ForeignKeyField(Project, on_delete="CASCADE", index=False)
@@ -216,6 +218,7 @@ class SocialPost(Model):
     version = peewee.IntegerField()
     create_time = DateTimeTZField()
     update_time = DateTimeTZField()
+    follow_ups = BinaryJSONField(index=False)
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
@@ -227,7 +230,8 @@ class SocialPost(Model):
 
 
 class SocialPostTarget(Model):
-    """A post as it concerns one account; what differs there is null where it does not (posts/)."""
+    """A post as it concerns one account; what differs there is null where it does not (posts/). Sending it is
+    due work (publish/)."""
 
     project_id = peewee.TextField()
     social_post = peewee.ForeignKeyField(SocialPost, field="id", on_delete="CASCADE", index=False)
@@ -236,10 +240,71 @@ class SocialPostTarget(Model):
     state = peewee.SmallIntegerField()
     caption = peewee.TextField(null=True)
     media = BinaryJSONField(null=True, index=False)
+    # Whose the account was when this was scheduled.
+    owner = peewee.TextField(null=True)
+    # Its place among what the account has to send: unlike due_time it stays when it is tried again.
+    queue_time = DateTimeTZField(null=True)
+    due_time = DateTimeTZField(null=True)
+    lease_time = DateTimeTZField(null=True)
+    # Leases, by which outcomes are fenced; how often it was begun to be sent is attempt_count.
+    attempt = peewee.IntegerField()
+    worker = peewee.TextField(null=True)
+    attempt_count = peewee.IntegerField()
+    send_time = DateTimeTZField(null=True)
+    publish_time = DateTimeTZField(null=True)
+    platform_post_id = peewee.TextField(null=True)
+    platform_post_url = peewee.TextField(null=True)
+    error = BinaryJSONField(null=True, index=False)
+    # What its steps have brought, and what became of its follow-ups (publish/records.py).
+    steps = BinaryJSONField(index=False)
+    follow_ups = BinaryJSONField(index=False)
 
     class Meta:
         primary_key = peewee.CompositeKey("project_id", "social_post", "social_account")
-        indexes = ((("project_id", "social_account", "social_post"), False),)
+        indexes = (
+            (("project_id", "social_account", "social_post"), False),
+            (("project_id", "state", "social_post", "social_account"), False),
+        )
+
+
+_SENDABLE = SocialPostTarget.due_time.is_null(False) & SocialPostTarget.state.in_((1, 2))
+SocialPostTarget.add_index(
+    SocialPostTarget.project_id,
+    SocialPostTarget.due_time,
+    where=SocialPostTarget.due_time.is_null(False),
+)
+SocialPostTarget.add_index(
+    SocialPostTarget.index(
+        SocialPostTarget.project_id,
+        SocialPostTarget.social_account,
+        SocialPostTarget.queue_time,
+        SocialPostTarget.social_post,
+        where=_SENDABLE,
+        name="social_post_target_queue",
+    )
+)
+# One account sends one target at a time.
+SocialPostTarget.add_index(
+    SocialPostTarget.index(
+        SocialPostTarget.project_id,
+        SocialPostTarget.social_account,
+        unique=True,
+        where=SocialPostTarget.state == 2,
+        name="social_post_target_sending",
+    )
+)
+
+
+class RateLimit(Model):
+    """Until when a platform takes no calls of an account, an app or this server (publish/rate_limits.py)."""
+
+    project = peewee.ForeignKeyField(Project, on_delete="CASCADE", index=False)
+    scope = peewee.TextField()
+    until_time = DateTimeTZField()
+
+    class Meta:
+        primary_key = peewee.CompositeKey("project", "scope")
+        indexes = ((("project", "until_time"), False),)
 
 
 class IdempotentRequest(Model):
@@ -282,6 +347,39 @@ class SandboxGrant(Model):
     expire_time = DateTimeTZField(index=True)
 
 
+class SandboxPost(Model):
+    """What was published on the sandbox platform; a comment has what it replies to (sandbox/)."""
+
+    id = peewee.TextField(primary_key=True)
+    handle = peewee.TextField()
+    reply_to = peewee.TextField(null=True)
+    text = peewee.TextField()
+    media = BinaryJSONField(index=False)
+    visibility = peewee.TextField()
+    create_time = DateTimeTZField(index=True)
+
+
+SandboxPost.add_index(SandboxPost.reply_to, where=SandboxPost.reply_to.is_null(False))
+
+
+class SandboxMedia(Model):
+    """A file that was uploaded to the sandbox platform (sandbox/)."""
+
+    id = peewee.TextField(primary_key=True)
+    handle = peewee.TextField()
+    content_type = peewee.TextField()
+    content = peewee.BlobField()
+    create_time = DateTimeTZField(index=True)
+
+
+class SandboxBehaviour(Model):
+    """How the sandbox platform was told to misbehave (sandbox/)."""
+
+    name = peewee.TextField(primary_key=True)
+    value = BinaryJSONField(index=False)
+    until_time = DateTimeTZField(null=True)
+
+
 TABLES = (
     Project,
     ApiKey,
@@ -294,5 +392,9 @@ TABLES = (
     SocialPostTarget,
     IdempotentRequest,
     AuditEvent,
+    RateLimit,
     SandboxGrant,
+    SandboxPost,
+    SandboxMedia,
+    SandboxBehaviour,
 )

@@ -18,6 +18,7 @@ COMMENTS: Mapping[str, str] = json.loads(files("generated").joinpath("comments.j
 WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]{1,9})?s$"},
 }
 _TYPES: Mapping[int, Schema] = {
     FieldDescriptor.CPPTYPE_STRING: {"type": "string"},

@@ -40,6 +40,7 @@ _WANTED: Mapping[str | int, str] = {
     FieldDescriptor.CPPTYPE_INT64: "a whole number of 64 bits",
     "google.protobuf.Timestamp": 'a time, such as "2030-01-31T12:00:00Z"',
     "google.protobuf.FieldMask": "names of fields, joined by commas",
+    "google.protobuf.Duration": 'a number of seconds, such as "90s"',
 }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +25,8 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
             {"social_account_id": id_, "caption": "other", "media": media} for id_ in (first.id, last.id)
         ],
         "platform_options": {"sandbox": {"visibility": "SANDBOX_VISIBILITY_PUBLIC"}},
+        "follow_ups": [{"caption": "and more", "media": media, "delay": Duration(seconds=60), "place": 2}]
+        * 2,
     }
     stored = client("SocialPostService/CreateSocialPost", social_post=post).social_post
     spare_account, spare_post = client.connect(), client.draft(first.id)

@@ -112,6 +112,9 @@ def test_it_answers_as_the_version_before_did(old: str, run_dir: Path) -> None:
         keys[name] = f"hp_{name:x<43}"
         insert = "INSERT INTO api_key VALUES (%s, %s, 'test', %s, false, now())"
         rows(old, insert, f"key_{name}", project_id, hashlib.sha256(keys[name].encode()).digest())
+    # Or its worker might forget them while we look.
+    rows(old, "UPDATE idempotent_request SET create_time = now()")
+    rows(old, "UPDATE auth_session SET expire_time = now() + interval '1 hour'")
     before = version_before.stored(old)
     with started(new_server(run_dir, old)) as server, closing(local_channel(server.address)) as channel:
         for row in version_before.ANSWERED:
@@ -122,8 +125,17 @@ def test_it_answers_as_the_version_before_did(old: str, run_dir: Path) -> None:
                 assert [*client.fails(method, request).what] == row["fails"], row
             else:
                 answer = MessageToDict(client(method, request), preserving_proto_field_name=True)
-                assert answer == row["answer"], row
+                assert _known(answer, row["answer"]) == row["answer"], row
     assert version_before.stored(old, before) == before
+
+
+def _known(answer: Any, before: Any) -> Any:
+    """Of an answer what the version before knew: contracts grow."""
+    if isinstance(answer, dict) and isinstance(before, dict):
+        return {name: _known(value, before[name]) for name, value in answer.items() if name in before}
+    if isinstance(answer, list) and isinstance(before, list) and len(answer) == len(before):
+        return [_known(*both) for both in zip(answer, before, strict=True)]
+    return answer
 
 
 def test_an_account_with_posts_is_told_by_the_name_of_its_constraint(old: str) -> None:
@@ -182,8 +194,9 @@ def test_what_it_writes_meanwhile_gets_its_project(old: str, postgres: Any) -> N
     version_before.migrate(url)
     migrate(url)
     version_before.write(url)
+    before = version_before.stored(old)
     migrate(old)
-    assert version_before.stored(url) == version_before.stored(old)
+    assert version_before.stored(url, before) == before
     for table in ("social_account_token", "social_post_target"):
         projects = f"SELECT project_id, social_account_id FROM {table} ORDER BY 2, 1"
         assert rows(url, projects) == rows(old, projects)
@@ -208,7 +221,7 @@ def test_an_operator_is_reminded_to_finish(old: str) -> None:
     migrate(old)
     assert "hitchpost migrate --finish" in hitchpost("doctor", **settings).stdout
     assert printed("migrate", "--finish", **settings) == (
-        "applied: 0004_keys_that_spread_finish, 0005_due_work_finish\n"
+        "applied: 0004_keys_that_spread_finish, 0005_due_work_finish, 0009_publishing_finish\n"
     )
     assert "migrations: all applied\n" in hitchpost("doctor", **settings).stdout
 

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class SocialPostServiceStub:
-    """SocialPostService keeps drafts and scheduled posts, tagged with your own
-    external_id. This version stores them; it does not send them yet.
+    """SocialPostService keeps drafts, and publishes posts when they are due, each once:
+    what may have been published is never sent again by itself. Posts are tagged with
+    your own external_id.
 
     Metadata and the errors of every method are those of SocialAccountService. A
     post belongs to the common owner of its accounts: a call confined to an owner
@@ -68,11 +69,42 @@ class SocialPostServiceStub:
                 request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostRequest.SerializeToString,
                 response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostResponse.FromString,
                 _registered_method=True)
+        self.PublishSocialPost = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/PublishSocialPost',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostResponse.FromString,
+                _registered_method=True)
+        self.CancelSocialPost = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/CancelSocialPost',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostResponse.FromString,
+                _registered_method=True)
+        self.RetrySocialPost = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/RetrySocialPost',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostResponse.FromString,
+                _registered_method=True)
+        self.ResolveSocialPostTarget = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/ResolveSocialPostTarget',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetResponse.FromString,
+                _registered_method=True)
+        self.ListSocialPostTargets = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/ListSocialPostTargets',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsResponse.FromString,
+                _registered_method=True)
+        self.ValidateSocialPost = channel.unary_unary(
+                '/hitchpost.v1.SocialPostService/ValidateSocialPost',
+                request_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostRequest.SerializeToString,
+                response_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostResponse.FromString,
+                _registered_method=True)
 
 
 class SocialPostServiceServicer:
-    """SocialPostService keeps drafts and scheduled posts, tagged with your own
-    external_id. This version stores them; it does not send them yet.
+    """SocialPostService keeps drafts, and publishes posts when they are due, each once:
+    what may have been published is never sent again by itself. Posts are tagged with
+    your own external_id.
 
     Metadata and the errors of every method are those of SocialAccountService. A
     post belongs to the common owner of its accounts: a call confined to an owner
@@ -83,7 +115,10 @@ class SocialPostServiceServicer:
     """
 
     def CreateSocialPost(self, request, context):
-        """CreateSocialPost stores a draft, or with scheduled_time a scheduled post.
+        """CreateSocialPost stores a draft, or with scheduled_time a post that is sent then.
+        A draft may be unfinished; what is scheduled must pass the checks of
+        ValidateSocialPost but those that read media, and is INVALID_ARGUMENT with all
+        problems of all accounts at once otherwise.
 
         Errors include: NOT_FOUND (SOCIAL_ACCOUNT_NOT_FOUND) when an account is not of
         this project; FAILED_PRECONDITION (REQUEST_ID_REUSED).
@@ -117,7 +152,8 @@ class SocialPostServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSocialPost(self, request, context):
-        """UpdateSocialPost changes a draft or a scheduled post.
+        """UpdateSocialPost changes a draft or a scheduled post. One that is scheduled
+        afterwards is checked as by CreateSocialPost.
 
         Errors include: FAILED_PRECONDITION (SOCIAL_POST_NOT_EDITABLE); NOT_FOUND
         (SOCIAL_ACCOUNT_NOT_FOUND); ABORTED (ETAG_MISMATCH).
@@ -131,6 +167,81 @@ class SocialPostServiceServicer:
 
         Errors include: FAILED_PRECONDITION (SOCIAL_POST_NOT_EDITABLE); ABORTED
         (ETAG_MISMATCH).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishSocialPost(self, request, context):
+        """PublishSocialPost sends a draft or a scheduled post now: its scheduled_time
+        becomes the present, and a worker sends it within about a second. It is checked
+        as by CreateSocialPost.
+
+        Errors include: FAILED_PRECONDITION (SOCIAL_POST_NOT_PUBLISHABLE,
+        REQUEST_ID_REUSED); ABORTED (ETAG_MISMATCH).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSocialPost(self, request, context):
+        """CancelSocialPost calls off what has not been begun to be sent: targets that are
+        PENDING become CANCELLED, for good. Those that a worker has begun go on, and the
+        answer's targets say which these are: cancelling has lost the race for them.
+
+        Errors include: FAILED_PRECONDITION (SOCIAL_POST_NOT_CANCELLABLE) when no target
+        is scheduled and PENDING; FAILED_PRECONDITION (REQUEST_ID_REUSED); ABORTED
+        (ETAG_MISMATCH).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetrySocialPost(self, request, context):
+        """RetrySocialPost sends a post again, now, to accounts for which it FAILED, and to
+        no other: not where it is UNCONFIRMED, which ResolveSocialPostTarget settles. It
+        is checked as by CreateSocialPost.
+
+        Errors include: FAILED_PRECONDITION (SOCIAL_POST_NOT_RETRYABLE) when no target,
+        or not each one that was named, is FAILED; NOT_FOUND
+        (SOCIAL_POST_TARGET_NOT_FOUND); FAILED_PRECONDITION (REQUEST_ID_REUSED); ABORTED
+        (ETAG_MISMATCH).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveSocialPostTarget(self, request, context):
+        """ResolveSocialPostTarget says what became of an UNCONFIRMED target, once somebody
+        has looked at the platform. NOT_PUBLISHED makes it FAILED, and it can be retried.
+
+        Errors include: FAILED_PRECONDITION (SOCIAL_POST_TARGET_NOT_UNCONFIRMED);
+        NOT_FOUND (SOCIAL_POST_TARGET_NOT_FOUND); FAILED_PRECONDITION
+        (REQUEST_ID_REUSED); ABORTED (ETAG_MISMATCH).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSocialPostTargets(self, request, context):
+        """ListSocialPostTargets returns targets, those of the newest posts first. Values
+        within one filter are alternatives; filters narrow each other. A call confined to
+        an owner sees the targets of posts whose accounts are all that owner's.
+
+        Errors include: PERMISSION_DENIED (OWNER_MISMATCH) when a call confined to an
+        owner filters by an account that is not theirs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateSocialPost(self, request, context):
+        """ValidateSocialPost says what would keep a post from being accepted or sent, and
+        stores nothing: the checks of the sender, each account's state and permissions
+        and each medium's type and size among them, for which media are looked at where
+        they are.
+
+        Errors include: NOT_FOUND (SOCIAL_ACCOUNT_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +275,36 @@ def add_SocialPostServiceServicer_to_server(servicer, server):
                     request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostRequest.FromString,
                     response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostResponse.SerializeToString,
             ),
+            'PublishSocialPost': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishSocialPost,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostResponse.SerializeToString,
+            ),
+            'CancelSocialPost': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSocialPost,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostResponse.SerializeToString,
+            ),
+            'RetrySocialPost': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrySocialPost,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostResponse.SerializeToString,
+            ),
+            'ResolveSocialPostTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveSocialPostTarget,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetResponse.SerializeToString,
+            ),
+            'ListSocialPostTargets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSocialPostTargets,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsResponse.SerializeToString,
+            ),
+            'ValidateSocialPost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateSocialPost,
+                    request_deserializer=hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostRequest.FromString,
+                    response_serializer=hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'hitchpost.v1.SocialPostService', rpc_method_handlers)
@@ -173,8 +314,9 @@ def add_SocialPostServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SocialPostService:
-    """SocialPostService keeps drafts and scheduled posts, tagged with your own
-    external_id. This version stores them; it does not send them yet.
+    """SocialPostService keeps drafts, and publishes posts when they are due, each once:
+    what may have been published is never sent again by itself. Posts are tagged with
+    your own external_id.
 
     Metadata and the errors of every method are those of SocialAccountService. A
     post belongs to the common owner of its accounts: a call confined to an owner
@@ -309,6 +451,168 @@ class SocialPostService:
             '/hitchpost.v1.SocialPostService/DeleteSocialPost',
             hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostRequest.SerializeToString,
             hitchpost_dot_v1_dot_social__post__service__pb2.DeleteSocialPostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishSocialPost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/PublishSocialPost',
+            hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.PublishSocialPostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSocialPost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/CancelSocialPost',
+            hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.CancelSocialPostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrySocialPost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/RetrySocialPost',
+            hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.RetrySocialPostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveSocialPostTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/ResolveSocialPostTarget',
+            hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.ResolveSocialPostTargetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSocialPostTargets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/ListSocialPostTargets',
+            hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.ListSocialPostTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateSocialPost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitchpost.v1.SocialPostService/ValidateSocialPost',
+            hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostRequest.SerializeToString,
+            hitchpost_dot_v1_dot_social__post__service__pb2.ValidateSocialPostResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,91 @@
+"""Calls that publish: what their failures mean for a post."""
+
+import email.utils
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx2
+
+from generated.hitchpost.v1 import social_post_service_pb2 as pb
+from server.platforms.failures import NotConnected, PlatformUnreachable
+from server.platforms.http import Http, run
+from server.publish.publisher import PublishFailed, Uncertain
+
+Answer = TypeVar("Answer")
+# What a platform calls an error, if it looks like a name and not like a secret.
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+UNREACHABLE = "The platform can't be reached; it is tried again."
+AT_FAULT = "The platform failed; it is tried again."
+LIMITED = "The platform takes no more calls for now; it is tried again later."
+
+
+def ask(
+    http: Http, asking: Callable[[httpx2.AsyncClient], Awaitable[Answer]], until: float, *, publishes: bool
+) -> Answer:
+    """What a client is answered, in a coroutine of its own that is given up at `until`.
+
+    Raises PublishFailed while nothing can have been published: always unless the call `publishes`, else only
+    when no connection came about; and Uncertain."""
+
+    async def inside() -> Answer:
+        async with httpx2.AsyncClient(**http.options()) as client:
+            return await asking(client)
+
+    try:
+        return run(inside(), until)
+    except NotConnected as error:
+        raise unreachable(str(error)) from None
+    except PlatformUnreachable as error:
+        if publishes:
+            raise Uncertain(str(error)) from None
+        raise unreachable(str(error)) from None
+
+
+def unreachable(code: str) -> PublishFailed:
+    """Nobody answered."""
+    return PublishFailed(pb.PUBLISH_ERROR_CATEGORY_NETWORK, code, UNREACHABLE, retryable=True)
+
+
+def check_status(response: httpx2.Response, *, publishes: bool) -> None:
+    """Lets every answer pass that says what it means: 2xx, and a 4xx that is the platform's word.
+
+    Raises for 429 and 5xx, which mean the same everywhere: PublishFailed with RATE_LIMIT of the account, and
+    a fault of the platform's own, after which nobody knows whether it has published."""
+    status = response.status_code
+    if status == 429:
+        raise PublishFailed(
+            pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT,
+            "HTTP 429",
+            LIMITED,
+            retryable=True,
+            retry_after=retry_after(response),
+            scope="account",
+        )
+    if status >= 500:
+        if publishes:
+            raise Uncertain(f"HTTP {status}")
+        raise PublishFailed(
+            pb.PUBLISH_ERROR_CATEGORY_PLATFORM,
+            f"HTTP {status}",
+            AT_FAULT,
+            retryable=True,
+            retry_after=retry_after(response),
+        )
+
+
+def retry_after(response: httpx2.Response) -> float | None:
+    """The header of this name (RFC 9110, 10.2.3), in seconds: a number, or a date."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def code(value: object, otherwise: str) -> str:
+    """What the platform calls its error, if that can be repeated."""
+    return value if isinstance(value, str) and CODE.fullmatch(value) else otherwise
