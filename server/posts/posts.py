@@ -14,6 +14,7 @@ from server.base.identity import Caller, Clock, new_id
 from server.posts import lists, statements
 from server.posts.checks import check_content, check_time
 from server.posts.rows import Content, PostRow, TargetRow
+from server.posts.sendable import check_sendable
 from server.storage.database import database
 from server.storage.listing import Found
 from server.storage.statements import jsonb
@@ -35,6 +36,8 @@ class Posts:
         now = self._clock()
         check_content(content)
         check_time(content, now)
+        if content.scheduled_time is not None:
+            check_sendable(caller, content)
         post = PostRow(
             id=new_id("sp", now),
             external_id=content.external_id,
@@ -98,6 +101,8 @@ class Posts:
             check_content(content)
             if "scheduled_time" in changes:
                 check_time(content, now)
+            if content.scheduled_time is not None:
+                check_sendable(caller, content)
             statements.UPDATE.run(**this, now=now, **_columns(content))
             if "social_account_ids" in changes or "overrides" in changes:
                 hold(caller, content.social_account_ids)
