@@ -325,7 +325,9 @@ def test_an_account_that_is_not_there_or_not_theirs_comes_before_all_that(client
     mine = _imported(client, "PLATFORM_BLUESKY", external_id="alice")
 
     unknown = client.fails(CREATE, social_post={**post, "social_account_ids": [mine, missing]})
-    confined = client.as_owner("alice").fails(CREATE, social_post={**post, "social_account_ids": [mine, theirs]})
+    confined = client.as_owner("alice").fails(
+        CREATE, social_post={**post, "social_account_ids": [mine, theirs]}
+    )
 
     assert unknown.what == ("NOT_FOUND", "SOCIAL_ACCOUNT_NOT_FOUND")
     assert confined.what == ("PERMISSION_DENIED", "OWNER_MISMATCH")
