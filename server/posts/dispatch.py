@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from server.base import errors
 from server.base.identity import Caller, Clock
 from server.posts import statements
-from server.posts.checks import check_sendable
 from server.posts.found import lock, read, readable, state_name, target_state_name
 from server.posts.rows import PostRow, TargetRow
+from server.posts.sendable import check_sendable
 from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, RECOMPUTE, UNCONFIRMED
 from server.storage import due_work
 from server.storage.database import database
