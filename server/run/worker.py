@@ -17,6 +17,7 @@ from server.base.errors import HitchpostError
 from server.rpc.idempotency import OLD_REQUESTS
 from server.run import web_server
 from server.sandbox.grants import EXPIRED_GRANTS
+from server.sandbox.posts import OLD_MEDIA, OLD_POSTS
 from server.storage.due_work import Handling, Work
 from server.storage.worker import Worker
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 5.0
 # Every kind of due work. Those of the second list only concern the database, and need no handler.
 LEASED = (revocations.KIND, refresh_records.KIND)
-FORGOTTEN = (UNCONFIRMED, EXPIRED_ATTEMPTS, OLD_REQUESTS, EXPIRED_GRANTS)
+FORGOTTEN = (UNCONFIRMED, EXPIRED_ATTEMPTS, OLD_REQUESTS, EXPIRED_GRANTS, OLD_POSTS, OLD_MEDIA)
 KINDS = (*LEASED, *FORGOTTEN)
 
 
