@@ -22,7 +22,7 @@ from server.publish.publisher import (
     Values,
 )
 
-MAX_MEDIA_BYTES = 10 * 1024 * 1024
+MAX_MEDIA_BYTES = 10_000_000
 PUBLISH = Step("publish", publishes=True)
 EXPIRED = "invalid_token"
 

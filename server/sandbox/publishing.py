@@ -1,6 +1,7 @@
 """The sandbox as apps publish on it: media are uploaded, then posts name them. All as JSON, but a medium."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
@@ -9,15 +10,18 @@ from starlette.responses import JSONResponse, Response
 
 from server.base.identity import Clock
 from server.sandbox import grants, posts
-from server.sandbox.answers import NO_STORE, InvalidToken, Refused
+from server.sandbox.answers import NO_STORE, InvalidToken, Refused, failure
 from server.sandbox.requests import bearer_token
 from server.web.bodies import Bodies
 from server.web.threads import Threads
 
-MAX_MEDIA_BYTES = 10 * 1024 * 1024
-# Limits of a post.
-TEXT, ALT_TEXT, MEDIA = 5_000, 2_000, 10
+MAX_MEDIA_BYTES = 10_000_000
+# Of a post: what SocialPost allows, so that whatever somebody wants to try can be tried.
+TEXT, ALT_TEXT, MEDIA = 65_536, 2_000, 35
+# That as JSON, in which a character may take six bytes.
+MAX_POST_BYTES = 2 * 1024 * 1024
 
+Action = Callable[[Request, bytes], dict[str, Any]]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
@@ -44,39 +48,39 @@ class Publishing:
         self._public_url = public_url
         self._clock = clock
         self._threads = threads
-        self._bodies = Bodies(MAX_MEDIA_BYTES)
+        self._media, self._posts = Bodies(MAX_MEDIA_BYTES), Bodies(MAX_POST_BYTES)
 
     async def upload(self, request: Request) -> Response:
-        """POST /sandbox/media: the body is an image or a video of at most 10 MiB."""
+        """POST /sandbox/media: the body is an image or a video."""
+        return await self._do(self._upload, request, self._media, "media_too_large")
+
+    async def post(self, request: Request) -> Response:
+        """POST /sandbox/posts."""
+        return await self._do(self._post, request, self._posts, "text_too_long")
+
+    async def _do(self, action: Action, request: Request, bodies: Bodies, too_large: str) -> Response:
         try:
-            async with self._bodies.of(request) as body:
-                return await self._threads.call(self._upload, request, body)
+            async with bodies.of(request) as body:
+                done = await self._threads.call(action, request, body)
         except HTTPException:
-            most = f"A medium has at most {MAX_MEDIA_BYTES} bytes."
-            return Refused(413, "media_too_large", most).answer()
+            return failure(413, too_large, f"There may be at most {bodies.max_body} bytes.")
         except ClientDisconnect:
             # Nobody is there to read this.
             return Response(status_code=400)
-
-    def post(self, request: Request) -> Response:
-        """POST /sandbox/posts."""
-        try:
-            handle = self._author(request)
-            post = posts.create(handle, _new_post(request.state.body), self._clock())
         except Refused as error:
             return error.answer()
-        return JSONResponse(posts.view(post, self._public_url), 201, NO_STORE)
+        return JSONResponse(done, 201, NO_STORE)
 
-    def _upload(self, request: Request, body: bytes) -> Response:
+    def _post(self, request: Request, body: bytes) -> dict[str, Any]:
+        post = posts.create(self._author(request), _new_post(body), self._clock())
+        return posts.view(post, self._public_url)
+
+    def _upload(self, request: Request, body: bytes) -> dict[str, Any]:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        try:
-            handle = self._author(request)
-            if not content_type.startswith(("image/", "video/")) or not body:
-                raise Refused(415, "media_type", "A medium is an image or a video, and not empty.")
-        except Refused as error:
-            return error.answer()
-        media_id = posts.upload(handle, content_type, body, self._clock())
-        return JSONResponse({"id": media_id}, 201, NO_STORE)
+        handle = self._author(request)
+        if not content_type.startswith(("image/", "video/")) or not body:
+            raise Refused(415, "media_type", "A medium is an image or a video, and not empty.")
+        return {"id": posts.upload(handle, content_type, body, self._clock())}
 
     def _author(self, request: Request) -> str:
         """Who posts with this token."""
@@ -92,10 +96,10 @@ class Publishing:
         return grant.handle
 
 
-def _new_post(body: bytes | None) -> posts.NewPost:
+def _new_post(body: bytes) -> posts.NewPost:
     """What an app sends. Raises Refused."""
     try:
-        post = _Post.model_validate_json(body or b"")
+        post = _Post.model_validate_json(body)
     except ValidationError as error:
         where = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"]))
         raise Refused(400, "invalid_request", f"This is not a post: {where or 'no JSON'}") from None

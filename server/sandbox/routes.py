@@ -59,6 +59,6 @@ def _machines(public_url: str, clock: Clock, threads: Threads) -> list[Route]:
         machine("token", LOGIN, api.token),
         machine("revoke", LOGIN, api.revoke),
         machine("profiles", LOGIN, api.profiles, "GET"),
-        machine("posts", POSTS, publishing.post),
+        Route("/sandbox/posts", misbehaving.run(POSTS, publishing.post), methods=["POST"]),
         Route("/sandbox/media", misbehaving.run(MEDIA, publishing.upload), methods=["POST"]),
     ]

@@ -175,7 +175,7 @@ def test_a_limit_is_of_the_account_and_says_until_when(publisher: SandboxPublish
 @pytest.mark.parametrize(
     ("part", "error"),
     [
-        (Part("x" * 5_001), ("CONTENT", "text_too_long", False)),
+        (Part("x" * 65_537), ("CONTENT", "text_too_long", False)),
         (Part(""), ("CONTENT", "text_required", False)),
         (Part("hi", replies_to=0), ("CONTENT", "reply_to_unknown", False)),
         (Part("hi", (MediaItem("{url}/sandbox/pictures/none.png"),)), ("MEDIA", "HTTP 404", False)),

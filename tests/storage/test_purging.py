@@ -47,6 +47,7 @@ def test_everything_that_expires_is_forgotten() -> None:
         models.IdempotentRequest,
         models.SandboxPost,
         models.SandboxMedia,
+        models.RateLimit,
     }
     assert {kind.name: (kind.table, kind.kept) for kind in worker.FORGOTTEN} == {
         "confirmations": (models.AuthSession, timedelta(0)),
@@ -55,6 +56,7 @@ def test_everything_that_expires_is_forgotten() -> None:
         "grants": (models.SandboxGrant, timedelta(0)),
         "sandbox_posts": (models.SandboxPost, timedelta(days=30)),
         "sandbox_media": (models.SandboxMedia, timedelta(days=30)),
+        "rate_limits": (models.RateLimit, timedelta(hours=1)),
     }
 
 
