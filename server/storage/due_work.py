@@ -173,9 +173,14 @@ class Handling(Generic[Row]):
     threads that look at the kind share a batch, so that none of its rows waits behind a slow one.
     """
 
-    def __init__(self, kind: Kind[Row], handle: Callable[[Leased[Row]], None], *, every: float = 1.0) -> None:
+    every = 1.0
+
+    def __init__(
+        self, kind: Kind[Row], handle: Callable[[Leased[Row]], None], every: float | None = None
+    ) -> None:
         self.name = kind.name
-        self.every = every
+        if every is not None:
+            self.every = every
         self.backlog = kind.backlog
         self._kind = kind
         self._handle = handle
