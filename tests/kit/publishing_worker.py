@@ -1,4 +1,4 @@
-"""A worker in a process of its own, which may have a wrong clock: sends what is due, and says what it has sent.
+"""A worker in a process of its own, which may have a wrong clock: sends what is due, and prints what it sent.
 
 `python -m tests.kit.publishing_worker <database's url> <encryption key>`."""
 
