@@ -9,19 +9,26 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.base import errors
 from server.base.identity import Caller, Clock
 from server.posts import statements
 from server.posts.checks import check_sendable
 from server.posts.found import lock, read, readable, state_name, target_state_name
 from server.posts.rows import PostRow, TargetRow
-from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, UNCONFIRMED, post_state
+from server.posts.states import EDITABLE, RECOMPUTE
 from server.storage import due_work
 from server.storage.database import database
 from server.storage.statements import jsonb
 
+PENDING = pb.SOCIAL_POST_TARGET_STATE_PENDING
+FAILED = pb.SOCIAL_POST_TARGET_STATE_FAILED
+UNCONFIRMED = pb.SOCIAL_POST_TARGET_STATE_UNCONFIRMED
+CANCELLED = pb.SOCIAL_POST_TARGET_STATE_CANCELLED
 # The kind of due work that sending is (publish/records.py).
 SENDING_WORK = "posts"
+# What the error of an UNCONFIRMED target becomes.
+NOT_PUBLISHED = {"retryable": True, "message": "It was not published. RetrySocialPost sends it again."}
 
 
 class Resolution(NamedTuple):
@@ -50,15 +57,15 @@ class Dispatch:
                 raise errors.SocialPostNotPublishable(state=state_name(post.state))
             check_sendable(caller, post.content())
             ids = [target.social_account_id for target in post.targets]
+            statements.SET_TIME.run(project=caller.project_id, id=post_id, now=now)
             _due_now(caller, post_id, ids, now)
-            return _changed(caller, post_id, now, scheduled_time=now)
+            return _changed(caller, post_id)
 
     def cancel(self, caller: Caller, post_id: str, etag: str) -> PostRow:
         """Calls off what is scheduled and not begun; what is begun goes on, and the answer says so.
 
         Raises SocialPostNotCancellable, EtagMismatch, and as found.read.
         """
-        now = self._clock()
         with database.transaction():
             post = lock(caller, post_id, etag)
             ids = [
@@ -70,7 +77,7 @@ class Dispatch:
                 raise errors.SocialPostNotCancellable(state=state_name(post.state))
             follow_ups = jsonb([{"state": CANCELLED}] * len(post.follow_ups))
             statements.CANCEL.run(project=caller.project_id, id=post_id, ids=ids, follow_ups=follow_ups)
-            return _changed(caller, post_id, now)
+            return _changed(caller, post_id)
 
     def retry(self, caller: Caller, post_id: str, account_ids: Sequence[str], etag: str) -> PostRow:
         """What has failed for these accounts, or with none for any, is due now, and begun anew.
@@ -84,7 +91,7 @@ class Dispatch:
             ids = _failed(post, account_ids)
             check_sendable(caller, post.content(), ids)
             _due_now(caller, post_id, ids, now)
-            return _changed(caller, post_id, now)
+            return _changed(caller, post_id)
 
     def resolve(
         self, caller: Caller, post_id: str, account_id: str, resolution: Resolution, etag: str
@@ -105,8 +112,8 @@ class Dispatch:
                 # The first follow-up may be due at once.
                 due_work.wake(SENDING_WORK)
             else:
-                statements.NOT_PUBLISHED.run(**this)
-            return _changed(caller, post_id, now)
+                statements.NOT_PUBLISHED.run(**this, error=jsonb(NOT_PUBLISHED))
+            return _changed(caller, post_id)
 
 
 def _target(post: PostRow, account_id: str) -> TargetRow:
@@ -130,10 +137,8 @@ def _failed(post: PostRow, account_ids: Sequence[str]) -> list[str]:
 def _published(post: PostRow, resolution: Resolution, now: datetime) -> dict[str, Any]:
     """The columns of a target that was published after all.
 
-    Its follow-ups go on when it is known what they reply to: the post's id, which the step that would have
-    found it out has as its result.
+    Its follow-ups go on when it is known what they reply to.
     """
-    found = {"id": resolution.platform_post_id, "url": resolution.platform_post_url}
     goes_on = bool(post.follow_ups) and resolution.platform_post_id is not None
     ended = [] if goes_on else [{"state": CANCELLED}] * len(post.follow_ups)
     return {
@@ -141,7 +146,6 @@ def _published(post: PostRow, resolution: Resolution, now: datetime) -> dict[str
         "due_time": now + timedelta(seconds=post.follow_ups[0]["delay"]) if goes_on else None,
         "platform_post_id": resolution.platform_post_id,
         "platform_post_url": resolution.platform_post_url,
-        "steps": jsonb({"0/resolved": {"result": {name: text for name, text in found.items() if text}}}),
         "follow_ups": jsonb(ended),
     }
 
@@ -151,12 +155,7 @@ def _due_now(caller: Caller, post_id: str, account_ids: Collection[str], now: da
     due_work.wake(SENDING_WORK)
 
 
-def _changed(caller: Caller, post_id: str, now: datetime, scheduled_time: datetime | None = None) -> PostRow:
-    """The post with its targets as they are now, standing where they do; `scheduled_time` if it is new."""
-    post = read(caller, post_id)
-    time = scheduled_time.isoformat() if scheduled_time else post.scheduled_time
-    state = post_state(scheduled=time is not None, targets=[target.state for target in post.targets])
-    statements.STAND.run(project=caller.project_id, id=post_id, state=state, scheduled_time=time, now=now)
-    return readable(
-        post._replace(state=state, scheduled_time=time, version=post.version + 1, update_time=now.isoformat())
-    )
+def _changed(caller: Caller, post_id: str) -> PostRow:
+    """The post after its targets have changed: it stands where they do."""
+    RECOMPUTE.run(project=caller.project_id, id=post_id)
+    return readable(read(caller, post_id))
