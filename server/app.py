@@ -15,9 +15,11 @@ from server.config import SettingMissing, Settings
 from server.platforms import Platforms, bluesky
 from server.platforms.atproto_client import AtprotoClient, read_key
 from server.platforms.bluesky import Bluesky
+from server.platforms.http import Http
 from server.posts.posts import Posts
 from server.projects.platform_apps import PlatformApps
 from server.projects.registered_apps import RegisteredApps
+from server.publish.rehearsal import Rehearsal
 from server.storage.clock import DatabaseClock
 from server.storage.database import database
 
@@ -32,6 +34,7 @@ class App:
     confirmations: Confirmations
     app_passwords: AppPasswords
     posts: Posts
+    rehearsal: Rehearsal
     platform_apps: RegisteredApps
     revoker: Revoker
     refresher: Refresher
@@ -69,6 +72,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         confirmations,
         AppPasswords(clock, sky, accounts),
         Posts(clock),
+        Rehearsal(clock, Http(allow_private=settings.allow_private_addresses)),
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),

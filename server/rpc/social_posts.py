@@ -3,6 +3,7 @@
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.base.identity import Caller, Clock
 from server.posts.posts import Posts
+from server.publish.rehearsal import Rehearsal
 from server.rpc import convert, idempotency, pagination
 from server.rpc.convert import optional
 from server.rpc.validation import POST_MASK
@@ -11,8 +12,9 @@ from server.rpc.validation import POST_MASK
 class SocialPostServicer:
     """See protos/hitchpost/v1/social_post_service.proto."""
 
-    def __init__(self, posts: Posts, clock: Clock) -> None:
+    def __init__(self, posts: Posts, rehearsal: Rehearsal, clock: Clock) -> None:
         self._posts = posts
+        self._rehearsal = rehearsal
         self._clock = clock
 
     def CreateSocialPost(
@@ -88,4 +90,6 @@ class SocialPostServicer:
     def ValidateSocialPost(
         self, request: pb.ValidateSocialPostRequest, caller: Caller
     ) -> pb.ValidateSocialPostResponse:
-        raise NotImplementedError
+        content = convert.content(request.social_post)
+        problems = self._rehearsal.problems(caller, content, list(request.platforms))
+        return pb.ValidateSocialPostResponse(problems=[problem._asdict() for problem in problems])
