@@ -79,6 +79,7 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
             "update_mask": FieldMask(paths=["*"]),
         },
         "SocialPostService/DeleteSocialPost": {"social_post_id": spare_post.id},
+        "SocialPostService/ValidateSocialPost": {"social_post": post, "platforms": ["PLATFORM_SANDBOX"]},
         "PlatformAppService/SetPlatformApp": {
             "platform": "PLATFORM_PINTEREST",
             "client_id": unique("client"),
