@@ -85,17 +85,17 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
+def site() -> Iterator[Server]:
     server = Server()
     with serving(server.app) as server.url:
         yield server
 
 
 @pytest.fixture
-def server(running: Server) -> Server:
-    running.visited.clear()
-    running.answers.clear()
-    return running
+def server(site: Server) -> Server:
+    site.visited.clear()
+    site.answers.clear()
+    return site
 
 
 def _until(seconds: float = 20) -> float:
