@@ -74,9 +74,6 @@ ROWS: dict[tuple[str, str], Callable[[Named], dict[str, Any]]] = {
         "social_post": {**_post(named), "id": named.own_post}
     },
     (f"{POSTS}/DeleteSocialPost", "social_post_id"): lambda named: {"social_post_id": named.post},
-    (f"{POSTS}/ValidateSocialPost", "social_post.social_account_ids"): lambda named: {
-        "social_post": _post(named, social_account_ids=[named.own_account, named.account])
-    },
     (f"{APPS}/DeletePlatformApp", "platform_app_id"): lambda named: {"platform_app_id": named.app},
 }
 # Fields that look as if they named something, but are ignored or can only repeat what another field names.
@@ -86,10 +83,6 @@ NOT_NAMING = {
     (f"{POSTS}/CreateSocialPost", "social_post.account_overrides.social_account_id"),
     (f"{POSTS}/UpdateSocialPost", "social_post.targets.social_account_id"),
     (f"{POSTS}/UpdateSocialPost", "social_post.account_overrides.social_account_id"),
-    (f"{POSTS}/ValidateSocialPost", "social_post.id"),
-    (f"{POSTS}/ValidateSocialPost", "social_post.targets.social_account_id"),
-    (f"{POSTS}/ValidateSocialPost", "social_post.targets.social_post_id"),
-    (f"{POSTS}/ValidateSocialPost", "social_post.account_overrides.social_account_id"),
 }
 # These name nothing by id; each has tests of its own below.
 WITHOUT_IDS = {
