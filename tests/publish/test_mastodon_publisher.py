@@ -45,23 +45,23 @@ OF_APP = ("read:accounts", "write:statuses", "write:media")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Instance, Instance]]:
+def instances() -> Iterator[tuple[Instance, Instance]]:
     with Instance().serving() as one, Instance().serving() as other:
         yield one, other
 
 
 @pytest.fixture
-def instance(running: tuple[Instance, Instance]) -> Instance:
-    running[0].forget()
-    return running[0]
+def instance(instances: tuple[Instance, Instance]) -> Instance:
+    instances[0].forget()
+    return instances[0]
 
 
 @pytest.fixture
-def elsewhere(running: tuple[Instance, Instance]) -> Iterator[Instance]:
+def elsewhere(instances: tuple[Instance, Instance]) -> Iterator[Instance]:
     """A server that no account is at."""
-    running[1].forget()
-    yield running[1]
-    assert running[1].visited == []
+    instances[1].forget()
+    yield instances[1]
+    assert instances[1].visited == []
 
 
 @pytest.fixture(scope="module")
