@@ -80,7 +80,7 @@ def parse(content: bytes, charset: str | None, url: str) -> Page | None:
         value = " ".join((node.attributes.get("content") or "").split())
         if name and value:
             said.setdefault(name.lower(), value)
-    title_node = tree.css_first("title")
+    title_node = tree.css_first("head > title")
     title = _first(said, "og:title", "twitter:title") or (
         " ".join(title_node.text().split()) if title_node else ""
     )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -12,10 +13,11 @@ from server.platforms import Tokens
 from server.platforms.http import Http
 from server.publish.bluesky import BlueskyPublisher
 from server.publish.media import Media
-from server.publish.publisher import NotPublished, PublishFailed, Step, Uncertain
+from server.publish.publisher import NotPublished, PublishFailed, Step, TokenExpired, Uncertain
 from tests.kit.bluesky import BlueskyAccount, Pds
 from tests.kit.bluesky_posts import Target, by_app_password, by_oauth, record, records, text
 from tests.kit.media import Site, mp4, png, site
+from tests.kit.support import secret
 
 HTTP = Http(allow_private=True)
 
@@ -207,17 +209,21 @@ def test_what_was_accepted_is_settled_without_a_second_record(
     assert len(before) == 1
 
 
-def test_it_is_settled_also_after_the_session_has_ended(
-    pds: Pds, person: BlueskyAccount, publisher: BlueskyPublisher
+@pytest.mark.parametrize(
+    ("kind", "error"), [(by_app_password, PublishFailed), (by_oauth, TokenExpired)], ids=["session", "oauth"]
+)
+def test_it_is_settled_also_after_the_tokens_have_ended(
+    kind: Callable[[Pds, BlueskyAccount], Tokens],
+    error: type[Exception],
+    pds: Pds,
+    person: BlueskyAccount,
+    publisher: BlueskyPublisher,
 ) -> None:
-    target, part = Target(publisher, by_app_password(pds, person)), text("once")
-    target.prepare(part)
-    said = target.publish(part)
-    pds.call("com.atproto.server.deactivateAccount", person, json={})
-    with pytest.raises(PublishFailed):
+    target, part = Target(publisher, kind(pds, person)), text("once")
+    said = target.send(part)
+    target.tokens = replace(target.tokens, access_token=secret())
+    with pytest.raises(error, match=r"InvalidToken|invalid_token"):
         target.publish(part)
-    pds.call("com.atproto.server.activateAccount", person, json={})
-    pds.revoke_app_passwords(person)
     assert target.settle(part) == said
 
 
