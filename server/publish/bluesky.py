@@ -15,6 +15,7 @@ import httpx2
 from server.platforms.http import Http
 from server.publish import bluesky_card, bluesky_errors, bluesky_media, bluesky_record, bluesky_text, calls
 from server.publish.bluesky_calls import Pds
+from server.publish.bluesky_record import REPLIED
 from server.publish.bluesky_video import NotServed, VideoService
 from server.publish.media import Media, MediaFile
 from server.publish.publisher import (
@@ -46,7 +47,8 @@ class BlueskyPublisher(Publisher):
         """Mentions are looked up and media uploaded before anything is published, so that the record is the
         same whenever it is sent."""
         part = sending.part
-        names = [MENTIONS] if bluesky_text.handles(part.text) else []
+        names = [REPLIED] if bluesky_record.unnamed(sending) else []
+        names += [MENTIONS] if bluesky_text.handles(part.text) else []
         names += [f"media/{index}" for index in range(len(part.media))]
         if len(part.media) == 1:
             # It may be a video; that is not known before it is fetched.
@@ -73,6 +75,8 @@ class BlueskyPublisher(Publisher):
         pds = Pds(self._http, sending)
         if step.name == PUBLISH:
             return self._publish(pds, sending)
+        if step.name == REPLIED:
+            return {"named": [self._named(pds, sending, index) for index in bluesky_record.unnamed(sending)]}
         if step.name == MENTIONS:
             return {"dids": self._dids(pds, bluesky_text.handles(sending.part.text), sending)}
         if step.name == CARD:
@@ -87,8 +91,7 @@ class BlueskyPublisher(Publisher):
         again is safe, even if the call before is still on its way: both make one record.
         """
         pds, rkey = Pds(self._http, sending), sending.plan["rkey"]
-        which = {"repo": pds.did, "collection": bluesky_record.COLLECTION, "rkey": rkey}
-        response = pds.look_up("repo.getRecord", which)
+        response = pds.look_up("repo.getRecord", bluesky_record.which(pds.did, rkey))
         try:
             found = bluesky_errors.check(response)
         except PublishFailed as error:
@@ -106,15 +109,26 @@ class BlueskyPublisher(Publisher):
         said = pds.write(
             "repo.putRecord",
             {
-                "repo": pds.did,
-                "collection": bluesky_record.COLLECTION,
-                "rkey": rkey,
+                **bluesky_record.which(pds.did, rkey),
                 "record": sending.plan["record"],
                 # There is none yet. The same record is no change, and so is not refused.
                 "swapRecord": None,
             },
         )
         return _result(pds, rkey, said)
+
+    def _named(self, pds: Pds, sending: Sending, index: int) -> Values:
+        """How a reply names a post of which somebody has said by its address alone that it is there."""
+        published = sending.published[index]
+        rkey = bluesky_record.key_in(published.get("url") or published.get("id") or "")
+        try:
+            if rkey:
+                which = bluesky_record.which(pds.did, rkey)
+                return _result(pds, rkey, bluesky_errors.check(pds.look_up("repo.getRecord", which)))
+        except PublishFailed as error:
+            if error.retryable:
+                raise
+        raise PublishFailed(bluesky_errors.CONTENT, "REPLY_UNKNOWN", bluesky_errors.NO_POST)
 
     def _dids(self, pds: Pds, handles: Sequence[str], sending: Sending) -> dict[str, str]:
         """Whose these handles are, as the account's server knows it. One that is nobody's is left out."""

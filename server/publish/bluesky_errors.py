@@ -37,6 +37,9 @@ UPLOAD_AGAIN = (
     "The server has forgotten a medium that was not used for too long: RetrySocialPost uploads it again."
 )
 TAKEN = "Another post is where this one was to be: look at the profile, then RetrySocialPost."
+NO_POST = (
+    "The post that this one replies to is not there, or nobody knows its address: it can't be published."
+)
 CLOCK = (
     "The server does not take our signature; the clock of its machine may be wrong, or that of the database."
 )

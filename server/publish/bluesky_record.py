@@ -4,6 +4,7 @@ Facts: the lexicon app.bsky.feed.post, and https://atproto.com/specs/tid.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,11 @@ from server.publish import bluesky_text
 from server.publish.publisher import MediaItem, Sending, Values
 
 COLLECTION = "app.bsky.feed.post"
+# The step that brings how a reply names what it replies to.
+REPLIED = "replied"
 SORTABLE = "234567abcdefghijklmnopqrstuvwxyz"
 TID_CHARACTERS, CLOCK_BITS = 13, 10
+KEY = re.compile(f"[{SORTABLE}]{{{TID_CHARACTERS}}}")
 Record = dict[str, Any]
 
 
@@ -49,9 +53,32 @@ def record(sending: Sending, dids: Mapping[str, str], embed: Record | None) -> R
     return made
 
 
+def unnamed(sending: Sending) -> list[int]:
+    """The posts that a reply has to name, and of which its steps before have not brought how."""
+    if sending.part.replies_to is None:
+        return []
+    return [index for index in _replied(sending) if not {"uri", "cid"} <= set(sending.published[index])]
+
+
+def _replied(sending: Sending) -> list[int]:
+    return sorted({0, sending.part.replies_to or 0})
+
+
 def _place(sending: Sending, index: int) -> dict[str, str]:
-    published = sending.published[index]
-    return {"uri": published["uri"], "cid": published["cid"]}
+    asked = dict(zip(unnamed(sending), sending.done.get(REPLIED, {}).get("named", ()), strict=False))
+    named = asked.get(index) or sending.published[index]
+    return {"uri": named["uri"], "cid": named["cid"]}
+
+
+def key_in(address: str) -> str | None:
+    """The key of a post in its address, at:// or https://; None if that is no post's."""
+    key = address.rstrip("/").rpartition("/")[2]
+    return key if KEY.fullmatch(key) else None
+
+
+def which(did: str, rkey: str) -> dict[str, str]:
+    """How a server is told of which record it is."""
+    return {"repo": did, "collection": COLLECTION, "rkey": rkey}
 
 
 def media_embed(items: Sequence[MediaItem], media: Sequence[Values]) -> Record:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from server.platforms.http import Http
+from server.publish.bluesky import BlueskyPublisher
+from server.publish.media import Media
 from server.publish.publisher import Publisher
 
 
@@ -19,7 +22,9 @@ class Publishers:
         return self._publishers.get(platform)
 
 
-def load(public_url: str, *, allow_private: bool = False, without: Iterable[str] = ()) -> Publishers:  # noqa: ARG001
+def load(public_url: str, *, allow_private: bool = False, without: Iterable[str] = ()) -> Publishers:
     """All of them but those of platforms `without`; for the arguments see server.platforms.load."""
-    known: list[Publisher] = []
+    http = Http(allow_private=allow_private, trusted=[public_url])
+    media = Media(http)
+    known: list[Publisher] = [BlueskyPublisher(http, media)]
     return Publishers(publisher for publisher in known if publisher.platform not in without)

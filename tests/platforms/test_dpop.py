@@ -111,7 +111,8 @@ def test_a_key_that_was_kept_goes_on(client: Client) -> None:
     assert later.who(later.refresh(tokens))["sub"] == "ada"
 
 
-def test_a_request_is_sent_again_with_the_nonce_that_the_server_wants_and_later_ones_have_it(client: Client) -> None:
+def test_a_request_is_sent_again_with_the_nonce_that_the_server_wants(client: Client) -> None:
+    """Later ones have it at once."""
     steps = {"POST /request": 1, "POST /token": 2, "GET /me": 1}
     before = {request: client.server.asked(request) for request in steps}
     tokens = client.exchange(client.code("ada"))

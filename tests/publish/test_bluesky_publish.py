@@ -192,6 +192,24 @@ def test_a_thread(pds: Pds, person: BlueskyAccount, target: Target, files: Site)
     assert listed == ["a comment", "3/3", "2/3", "1/3"]
 
 
+@pytest.mark.parametrize("known", ["url", "id"])
+def test_a_reply_to_what_somebody_has_found(
+    known: str, pds: Pds, person: BlueskyAccount, target: Target
+) -> None:
+    """Of an UNCONFIRMED post its owner has said where it is; its hash, which replies name, nobody says."""
+    first = target.send(text("1/2"))
+    target.published[0] = {"id": None, "url": None, known: first[known]}
+    second = target.send(text("2/2", replies_to=0), 1)
+    name = {"uri": first["uri"], "cid": first["cid"]}
+    assert record(pds, second)["value"]["reply"] == {"root": name, "parent": name}
+    unknown = [{"id": None, "url": None}, {"url": "https://bsky.app/profile/x/post/3n3f4ditdigbp"}]
+    for index, published in enumerate(unknown, 2):
+        target.published[0] = published
+        with pytest.raises(PublishFailed) as refused:
+            target.send(text("3/2", replies_to=0), index)
+        assert refused.value.code == "REPLY_UNKNOWN"
+
+
 def test_what_was_accepted_is_settled_without_a_second_record(
     pds: Pds, person: BlueskyAccount, target: Target
 ) -> None:
