@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from server.publish.records import SENDING, UNCONFIRMED
+from server.posts.states import SENDING, UNCONFIRMED
 from server.storage.statements import Statement
 
 SENDING_MINUTES = 10
