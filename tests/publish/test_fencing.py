@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.publish import renewals
+from server.publish import records, renewals
 from server.publish.publisher import PublishFailed, Step
 from server.publish.records import KIND
 from server.publish.renewals import Renewals
@@ -161,3 +161,25 @@ def test_a_crashed_workers_target_is_not_taken_before_its_lease_ends(
         posting.work()
     assert posting.lease() == []
     assert target_state(posting.target(post)) == "SENDING"
+
+
+def test_a_lease_that_ends_while_it_is_begun(
+    posting: Posting, platform: Scripted, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease needs no lock of the post: another worker may have the target between two statements."""
+    load = records.load
+
+    def slowly(leased: Any) -> Any:
+        stored = load(leased)
+        posting.pass_time()
+        posting.sql(
+            "UPDATE social_post_target SET attempt = attempt + 1, lease_time = now() WHERE social_post_id = %s",
+            post,
+        )
+        return stored
+
+    monkeypatch.setattr(records, "load", slowly)
+    post = posting.post(client.connect().id)
+    [leased] = posting.lease()
+    posting.sender.send(leased)
+    assert (platform.calls, posting.states(post)) == ([], ["PENDING"])
