@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
+from server.platforms.http import Http
+from server.publish.bluesky import BlueskyPublisher
+from server.publish.mastodon import MastodonPublisher
+from server.publish.media import Media
 from server.publish.publisher import Publisher
+from server.publish.sandbox import SandboxPublisher
 
 
 class Publishers:
@@ -19,7 +24,13 @@ class Publishers:
         return self._publishers.get(platform)
 
 
-def load(public_url: str, *, allow_private: bool = False, without: Iterable[str] = ()) -> Publishers:  # noqa: ARG001
+def load(public_url: str, *, allow_private: bool = False, without: Iterable[str] = ()) -> Publishers:
     """All of them but those of platforms `without`; for the arguments see server.platforms.load."""
-    known: list[Publisher] = []
+    http = Http(allow_private=allow_private, trusted=[public_url])
+    media = Media(http)
+    known: list[Publisher] = [
+        SandboxPublisher(public_url, http, media),
+        BlueskyPublisher(http, media),
+        MastodonPublisher(http, media),
+    ]
     return Publishers(publisher for publisher in known if publisher.platform not in without)

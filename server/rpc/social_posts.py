@@ -121,9 +121,7 @@ class SocialPostServicer:
             caller, request, lambda after, size: self._posts.list_targets(caller, filters, after, size)
         )
         return pb.ListSocialPostTargetsResponse(
-            social_post_targets=[
-                convert.target(row.social_post_id, row.target, row.follow_ups) for row in page.rows
-            ],
+            social_post_targets=[convert.target(*row) for row in page.rows],
             next_page_token=page.next_token,
         )
 

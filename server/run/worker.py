@@ -18,6 +18,7 @@ from server.publish import rate_limits, records
 from server.rpc.idempotency import OLD_REQUESTS
 from server.run import web_server
 from server.sandbox.grants import EXPIRED_GRANTS
+from server.sandbox.posts import OLD_MEDIA, OLD_POSTS
 from server.storage.due_work import Handling, Work
 from server.storage.worker import Worker
 
@@ -26,14 +27,22 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 5.0
 # Every kind of due work. Those of the second list only concern the database, and need no handler.
 LEASED = (records.KIND, revocations.KIND, refresh_records.KIND)
-FORGOTTEN = (UNCONFIRMED, EXPIRED_ATTEMPTS, OLD_REQUESTS, EXPIRED_GRANTS, rate_limits.FORGOTTEN)
+FORGOTTEN = (
+    UNCONFIRMED,
+    EXPIRED_ATTEMPTS,
+    OLD_REQUESTS,
+    EXPIRED_GRANTS,
+    OLD_POSTS,
+    OLD_MEDIA,
+    rate_limits.FORGOTTEN,
+)
 KINDS = (*LEASED, *FORGOTTEN)
 
 
 def due_work(app: App) -> list[Work]:
     """Every kind with its handler, which is registered here, in the order of KINDS."""
     return [
-        Handling(records.KIND, app.sender.send, every=records.EVERY_SECONDS),
+        Handling(records.KIND, app.sender.send, records.EVERY_SECONDS),
         Handling(revocations.KIND, app.revoker.revoke),
         Handling(refresh_records.KIND, app.refresher.refresh),
         *FORGOTTEN,

@@ -105,11 +105,38 @@ NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash", 
 def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
     few = {"database_url": url, "encryption_keys": ENCRYPTION_KEY, "workers": "2", "threads": "4"}
     fine = printed("doctor", **few)
-    assert "ok    connections: 56 at most for hitchpost serve here, of 97" in fine
+    assert "ok    connections: 57 at most for hitchpost serve here, of 97" in fine
     many = hitchpost("doctor", **few | {"workers": "16"})
     assert many.returncode == 1
-    assert "FAIL  connections: hitchpost serve may need 252, and PostgreSQL accepts 97" in many.stdout
+    assert "FAIL  connections: hitchpost serve may need 253, and PostgreSQL accepts 97" in many.stdout
     assert "max_connections" in many.stdout
+
+
+def test_doctor_says_what_is_being_sent_for_long(url: str) -> None:
+    """And what nobody knows of, which is no fault of the server's."""
+
+    def said(state: int, minutes: int) -> str:
+        rows(url, "DELETE FROM social_post")
+        rows(
+            url,
+            "INSERT INTO social_post (id, project_id, caption, media, state, platform_options, version, "
+            "create_time, update_time) SELECT 'sp_1', id, '', '[]', 3, '{}', 1, now(), now() FROM project",
+        )
+        rows(
+            url,
+            "INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position, state, "
+            "send_time) SELECT project_id, 'sp_1', id, 0, %s, now() - %s * interval '1 minute' "
+            "FROM social_account LIMIT 1",
+            state,
+            minutes,
+        )
+        ran = hitchpost("doctor", database_url=url, encryption_keys=ENCRYPTION_KEY)
+        [line] = [line for line in ran.stdout.splitlines() if " sending: " in line]
+        return line
+
+    assert said(2, 9) == "ok    sending: 0 for more than 10 minutes, 0 UNCONFIRMED"
+    assert said(2, 11).startswith("FAIL  sending: 1 for more than 10 minutes, 0 UNCONFIRMED; what does")
+    assert said(5, 11).startswith("ok    sending: 0 for more than 10 minutes, 1 UNCONFIRMED, which wait")
 
 
 # Rows to be revoked: how late the oldest is, and whether its lease has run out; what doctor says of it.
