@@ -99,7 +99,7 @@ def test_doctor_reads_the_logins_that_wait_for_a_confirmation(url: str) -> None:
 
 
 # Columns of bytes that hold no ciphertext.
-NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash", "confirmation_hash"}
+NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash", "confirmation_hash", "content"}
 
 
 def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
@@ -108,7 +108,7 @@ def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
     assert "ok    connections: 69 at most for hitchpost serve here, of 97" in fine
     many = hitchpost("doctor", **few | {"workers": "16"})
     assert many.returncode == 1
-    assert "FAIL  connections: hitchpost serve may need 253, and PostgreSQL accepts 97" in many.stdout
+    assert "FAIL  connections: hitchpost serve may need 265, and PostgreSQL accepts 97" in many.stdout
     assert "max_connections" in many.stdout
 
 

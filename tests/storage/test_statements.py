@@ -61,6 +61,8 @@ def test_names_say_whose_statement_it_is_and_what_it_does() -> None:
     assert plans == {
         *("accounts.list_newest", "accounts.list_merged"),
         *("posts.list_newest", "posts.list_merged", "posts.list_of_accounts", "posts.list_due"),
+        *("posts.list_targets_newest", "posts.list_targets_by_accounts"),
+        *("posts.list_targets_by_tags", "posts.list_targets_by_states"),
     }
     assert not plans & times.keys()
 
