@@ -16,7 +16,6 @@ from server.accounts.profiles import fitted_tokens
 from server.accounts.refresh_records import KIND, Refresh, Taken, Taking
 from server.accounts.refresh_times import refresh_time
 from server.accounts.rows import StoredTokens
-from server.base.errors import HitchpostError
 from server.base.identity import Clock
 from server.base.platform_names import platform_name
 from server.base.vault import Vault
@@ -30,7 +29,7 @@ from server.platforms import (
     TokensRefused,
 )
 from server.projects.platform_apps import PlatformApps
-from server.storage.due_work import Leased, backoff
+from server.storage.due_work import Leased, backoff, surely
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +39,6 @@ FIRST_SECONDS, MOST_SECONDS = 30.0, 3600.0
 TIMES_AS_LONG = 60.0
 # Another account of the login is being connected, for example.
 BUSY_SECONDS = 1.0
-# Between two tries to store what can't be had again.
-STORE_SECONDS = 1.0
 
 
 class AppDeleted(Exception):
@@ -130,15 +127,7 @@ class Refresher:
         """Stores the new tokens. A database that is away is waited for: the old ones may be dead by now."""
         stored, now = stored_tokens.encrypted(fresh, self._vault), self._clock()
         due_time = refresh_time(way, fresh, now)
-        while True:
-            try:
-                self._store(taking, fresh, stored, due_time, now)
-                return
-            except HitchpostError as error:
-                if time.monotonic() >= until:
-                    raise
-                log.warning("new tokens wait for the database", extra={"cause": error.for_operator})
-                time.sleep(STORE_SECONDS)
+        surely(lambda: self._store(taking, fresh, stored, due_time, now), until - time.monotonic())
 
     def _store(
         self, taking: Taking, fresh: Tokens, stored: StoredTokens, due_time: datetime | None, now: datetime

@@ -15,7 +15,15 @@ import httpx2
 
 from server.platforms.http import Http
 from server.platforms.limits import limits_of
-from server.publish import bluesky_card, bluesky_errors, bluesky_media, bluesky_record, bluesky_text, calls
+from server.publish import (
+    bluesky_card,
+    bluesky_errors,
+    bluesky_media,
+    bluesky_record,
+    bluesky_text,
+    calls,
+    categories,
+)
 from server.publish.bluesky_calls import Pds
 from server.publish.bluesky_record import REPLIED
 from server.publish.bluesky_video import NotServed, VideoService
@@ -130,7 +138,7 @@ class BlueskyPublisher(Publisher):
         except PublishFailed as error:
             if error.retryable:
                 raise
-        raise PublishFailed(bluesky_errors.CONTENT, "REPLY_UNKNOWN", bluesky_errors.NO_POST)
+        raise PublishFailed(categories.CONTENT, "REPLY_UNKNOWN", bluesky_errors.NO_POST)
 
     def _dids(self, pds: Pds, handles: Sequence[str], sending: Sending) -> dict[str, str]:
         """Whose these handles are, as the account's server knows it. One that is nobody's is left out."""
@@ -166,7 +174,7 @@ class BlueskyPublisher(Publisher):
             with self._media.fetched(MediaItem(url), bluesky_media.THUMB_BYTES, until) as file:
                 return pds.upload(file) if file.content_type.startswith("image/") else None
         except PublishFailed as error:
-            if error.category == bluesky_errors.MEDIA:
+            if error.category == categories.MEDIA:
                 return None
             raise
 

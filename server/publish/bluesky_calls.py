@@ -8,7 +8,7 @@ import httpx2
 
 from server.platforms.dpop import Dpop
 from server.platforms.http import Http
-from server.publish import bluesky_errors, calls
+from server.publish import bluesky_errors, calls, categories
 from server.publish.media import MediaFile
 from server.publish.publisher import PublishFailed, Sending
 
@@ -27,7 +27,7 @@ class Pds:
     def __init__(self, http: Http, sending: Sending) -> None:
         tokens = sending.sender.tokens
         if not {"did", "pds"} <= set(tokens.context):
-            raise PublishFailed(bluesky_errors.AUTH, "ACCOUNT_SERVER_UNKNOWN", NO_SERVER)
+            raise PublishFailed(categories.AUTH, "ACCOUNT_SERVER_UNKNOWN", NO_SERVER)
         self.url = tokens.context["pds"]
         self.did = tokens.context["did"]
         self._http = http
@@ -71,9 +71,7 @@ class Pds:
 
         blob = self._call(uploading, uploads=True).get("blob")
         if not isinstance(blob, dict):
-            raise PublishFailed(
-                bluesky_errors.PLATFORM, "an answer without blob", calls.AT_FAULT, retryable=True
-            )
+            raise PublishFailed(categories.PLATFORM, "an answer without blob", calls.AT_FAULT, retryable=True)
         return blob
 
     async def _request(

@@ -11,17 +11,9 @@ from typing import Any
 
 import httpx2
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.publish import calls
+from server.publish.categories import AUTH, CONTENT, DUPLICATE, MEDIA, PERMISSION, PLATFORM, RATE_LIMIT
 from server.publish.publisher import PublishFailed, TokenExpired, Uncertain
-
-AUTH = pb.PUBLISH_ERROR_CATEGORY_AUTH
-CONTENT = pb.PUBLISH_ERROR_CATEGORY_CONTENT
-DUPLICATE = pb.PUBLISH_ERROR_CATEGORY_DUPLICATE
-MEDIA = pb.PUBLISH_ERROR_CATEGORY_MEDIA
-PERMISSION = pb.PUBLISH_ERROR_CATEGORY_PERMISSION
-PLATFORM = pb.PUBLISH_ERROR_CATEGORY_PLATFORM
-RATE_LIMIT = pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT
 
 CONNECT = (
     "The account's server does not let these tokens in: connect the account again, then RetrySocialPost."

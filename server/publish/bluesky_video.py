@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from server.platforms.http import Http
-from server.publish import bluesky_errors, calls
+from server.publish import bluesky_errors, calls, categories
 from server.publish.bluesky_calls import Pds
 from server.publish.media import MediaFile, failed
 from server.publish.publisher import NotYet, PublishFailed, Sending
@@ -99,7 +99,7 @@ class VideoService:
         try:
             token = pds.ask("server.getServiceAuth", parameters).get("token")
         except PublishFailed as error:
-            if error.retryable or error.category == bluesky_errors.AUTH:
+            if error.retryable or error.category == categories.AUTH:
                 raise
             raise NotServed(error.code) from None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():

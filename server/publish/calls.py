@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import httpx2
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.platforms.failures import NotConnected, PlatformUnreachable
 from server.platforms.http import Http, run
+from server.publish import categories
 from server.publish.publisher import PublishFailed, Uncertain
 
 Answer = TypeVar("Answer")
@@ -45,7 +45,7 @@ def ask(
 
 def unreachable(code: str) -> PublishFailed:
     """Nobody answered."""
-    return PublishFailed(pb.PUBLISH_ERROR_CATEGORY_NETWORK, code, UNREACHABLE, retryable=True)
+    return PublishFailed(categories.NETWORK, code, UNREACHABLE, retryable=True)
 
 
 def check_status(response: httpx2.Response, *, publishes: bool) -> None:
@@ -56,7 +56,7 @@ def check_status(response: httpx2.Response, *, publishes: bool) -> None:
     status = response.status_code
     if status == 429:
         raise PublishFailed(
-            pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT,
+            categories.RATE_LIMIT,
             "HTTP 429",
             LIMITED,
             retryable=True,
@@ -67,7 +67,7 @@ def check_status(response: httpx2.Response, *, publishes: bool) -> None:
         if publishes:
             raise Uncertain(f"HTTP {status}")
         raise PublishFailed(
-            pb.PUBLISH_ERROR_CATEGORY_PLATFORM,
+            categories.PLATFORM,
             f"HTTP {status}",
             AT_FAULT,
             retryable=True,

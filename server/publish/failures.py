@@ -3,14 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.accounts import publishing
+from server.publish.categories import AUTH, NETWORK, PERMISSION, PLATFORM, RATE_LIMIT
 from server.publish.publisher import PublishFailed
 from server.storage.due_work import backoff
-
-AUTH, PERMISSION = pb.PUBLISH_ERROR_CATEGORY_AUTH, pb.PUBLISH_ERROR_CATEGORY_PERMISSION
-PLATFORM, NETWORK = pb.PUBLISH_ERROR_CATEGORY_PLATFORM, pb.PUBLISH_ERROR_CATEGORY_NETWORK
-RATE_LIMIT = pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT
 
 FIRST_SECONDS, MOST_SECONDS = 5.0, 600.0
 # Since it was first begun.

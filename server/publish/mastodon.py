@@ -17,11 +17,11 @@ from server.platforms import mastodon_limits
 from server.platforms.http import Http
 from server.platforms.limits import limits_of
 from server.platforms.paths import at
+from server.publish.categories import PERMISSION
 from server.publish.mastodon_content import status_of
 from server.publish.mastodon_description import described, keeps_keys
 from server.publish.mastodon_look import Sent, look
 from server.publish.mastodon_server import (
-    PERMISSION,
     SCOPES,
     Server,
     body,

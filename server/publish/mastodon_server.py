@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx2
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.platforms.http import Http
 from server.platforms.mastodon import address_of
 from server.platforms.paths import at
 from server.publish import calls
+from server.publish.categories import AUTH, CONTENT, MEDIA, PERMISSION, PLATFORM, RATE_LIMIT
 from server.publish.publisher import PublishFailed, Sender, Uncertain
 
 Asking = Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
@@ -31,12 +31,6 @@ SENT_ELSEWHERE = (301, 307, 308)
 # Nobody knows whether the server has acted before a proxy said this.
 UNCLEAR = (408, 425)
 
-AUTH = pb.PUBLISH_ERROR_CATEGORY_AUTH
-PERMISSION = pb.PUBLISH_ERROR_CATEGORY_PERMISSION
-CONTENT = pb.PUBLISH_ERROR_CATEGORY_CONTENT
-MEDIA = pb.PUBLISH_ERROR_CATEGORY_MEDIA
-RATE_LIMIT = pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT
-PLATFORM = pb.PUBLISH_ERROR_CATEGORY_PLATFORM
 
 CONNECT = "connect the account again, then call RetrySocialPost."
 SCOPES = f"The account has not permitted this (write:statuses, and write:media for media): {CONNECT}"

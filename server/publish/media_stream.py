@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import httpx2
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.platforms.addresses import NOT_PUBLIC
 from server.platforms.failures import TRANSIENT_STATUSES, PlatformUnreachable
 from server.platforms.http import MOST_REDIRECTS, Http
 from server.platforms.media_types import HEAD_BYTES, type_by_content
+from server.publish import categories
 from server.publish.publisher import PublishFailed
 
 PART_BYTES = 64 * 1024
@@ -127,4 +127,4 @@ def unreachable(error: PlatformUnreachable) -> PublishFailed:
 
 def failed(code: str, message: str, *, retryable: bool = False) -> PublishFailed:
     """A medium is at fault."""
-    return PublishFailed(pb.PUBLISH_ERROR_CATEGORY_MEDIA, code, message, retryable=retryable)
+    return PublishFailed(categories.MEDIA, code, message, retryable=retryable)

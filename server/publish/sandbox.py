@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.platforms.http import Http
+from server.publish import categories
 from server.publish.calls import ask, check_status, retry_after
 from server.publish.media import Media, MediaFile
 from server.publish.publisher import (
@@ -42,36 +42,30 @@ _MEDIA = "The sandbox refuses a medium; change the post's media, then call Retry
 _LATER = "The sandbox fails; it is tried again."
 # By the sandbox's own code. After each of these nothing was published: it says so.
 MEANINGS: Mapping[str, Meaning] = {
-    "login_required": Meaning(pb.PUBLISH_ERROR_CATEGORY_AUTH, _RECONNECT),
-    "forbidden": Meaning(
-        pb.PUBLISH_ERROR_CATEGORY_PERMISSION, "The account may not post; see to that at the sandbox."
-    ),
-    "insufficient_scope": Meaning(
-        pb.PUBLISH_ERROR_CATEGORY_PERMISSION, f"The account's tokens may not post. {_RECONNECT}"
-    ),
-    "invalid_request": Meaning(pb.PUBLISH_ERROR_CATEGORY_CONTENT, _REFUSED),
-    "text_required": Meaning(pb.PUBLISH_ERROR_CATEGORY_CONTENT, _REFUSED),
-    "text_too_long": Meaning(pb.PUBLISH_ERROR_CATEGORY_CONTENT, _REFUSED),
-    "text_refused": Meaning(pb.PUBLISH_ERROR_CATEGORY_CONTENT, _REFUSED),
-    "reply_to_unknown": Meaning(
-        pb.PUBLISH_ERROR_CATEGORY_CONTENT, "The post to reply to is not there any more."
-    ),
+    "login_required": Meaning(categories.AUTH, _RECONNECT),
+    "forbidden": Meaning(categories.PERMISSION, "The account may not post; see to that at the sandbox."),
+    "insufficient_scope": Meaning(categories.PERMISSION, f"The account's tokens may not post. {_RECONNECT}"),
+    "invalid_request": Meaning(categories.CONTENT, _REFUSED),
+    "text_required": Meaning(categories.CONTENT, _REFUSED),
+    "text_too_long": Meaning(categories.CONTENT, _REFUSED),
+    "text_refused": Meaning(categories.CONTENT, _REFUSED),
+    "reply_to_unknown": Meaning(categories.CONTENT, "The post to reply to is not there any more."),
     "duplicate": Meaning(
-        pb.PUBLISH_ERROR_CATEGORY_DUPLICATE, "The sandbox has this post already; look there, or change it."
+        categories.DUPLICATE, "The sandbox has this post already; look there, or change it."
     ),
-    "media_type": Meaning(pb.PUBLISH_ERROR_CATEGORY_MEDIA, _MEDIA),
-    "media_too_large": Meaning(pb.PUBLISH_ERROR_CATEGORY_MEDIA, _MEDIA),
-    "media_refused": Meaning(pb.PUBLISH_ERROR_CATEGORY_MEDIA, _MEDIA),
-    "media_unknown": Meaning(pb.PUBLISH_ERROR_CATEGORY_MEDIA, _MEDIA),
-    "too_many_media": Meaning(pb.PUBLISH_ERROR_CATEGORY_MEDIA, _MEDIA),
+    "media_type": Meaning(categories.MEDIA, _MEDIA),
+    "media_too_large": Meaning(categories.MEDIA, _MEDIA),
+    "media_refused": Meaning(categories.MEDIA, _MEDIA),
+    "media_unknown": Meaning(categories.MEDIA, _MEDIA),
+    "too_many_media": Meaning(categories.MEDIA, _MEDIA),
     "rate_limited": Meaning(
-        pb.PUBLISH_ERROR_CATEGORY_RATE_LIMIT,
+        categories.RATE_LIMIT,
         "The sandbox takes no more posts of this account for now; it is tried again later.",
         retryable=True,
         scope="account",
     ),
-    "failed": Meaning(pb.PUBLISH_ERROR_CATEGORY_PLATFORM, _LATER, retryable=True),
-    "away": Meaning(pb.PUBLISH_ERROR_CATEGORY_PLATFORM, _LATER, retryable=True),
+    "failed": Meaning(categories.PLATFORM, _LATER, retryable=True),
+    "away": Meaning(categories.PLATFORM, _LATER, retryable=True),
 }
 
 
@@ -177,6 +171,4 @@ def _check_error(response: httpx2.Response, answer: Mapping[str, Any]) -> None:
 
 
 def _unknown(response: httpx2.Response) -> PublishFailed:
-    return PublishFailed(
-        pb.PUBLISH_ERROR_CATEGORY_PLATFORM, f"HTTP {response.status_code}", _LATER, retryable=True
-    )
+    return PublishFailed(categories.PLATFORM, f"HTTP {response.status_code}", _LATER, retryable=True)

@@ -5,12 +5,9 @@ published a second time: docs/publishing.md has the rules, decision 28 the reaso
 """
 
 import logging
-import time
-from collections.abc import Callable
 
 from server.accounts import refresh_records
 from server.accounts.publishing import NotUsable, PublishingAccounts
-from server.base.errors import HitchpostError
 from server.posts.states import PENDING, PUBLISHED, SENDING
 from server.publish import failures, outcomes, parts, rate_limits, records, steps
 from server.publish.account_limits import AccountLimits
@@ -22,7 +19,7 @@ from server.publish.renewals import Renewals
 from server.publish.slow_servers import SLOW_SECONDS, SlowServers
 from server.publish.steps import Later, LeaseLost, Unconfirmed
 from server.storage.database import database
-from server.storage.due_work import Leased
+from server.storage.due_work import Leased, surely
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +27,8 @@ log = logging.getLogger(__name__)
 BUSY_SECONDS = 1.0
 # For new tokens; and while asking for them fails.
 REFRESH_SECONDS, REFRESH_FAILS_SECONDS = 2.0, 30.0
-# For how long an outcome waits for a database that is away, and between two tries to record it.
-RECORD_SECONDS, RECORD_PAUSE_SECONDS = 120.0, 0.5
+# For how long an outcome waits for a database that is away.
+RECORD_SECONDS = 120.0
 
 
 class Sender:
@@ -121,14 +118,14 @@ class Sender:
             log.info("a lease was lost", extra=outcomes.ids(attempt))
         except PublishFailed as failed:
             failure = failed
-            _surely(lambda: outcomes.failed(attempt, failure))
+            surely(lambda: outcomes.failed(attempt, failure), RECORD_SECONDS)
         except TokenExpired:
-            _surely(lambda: self._expired(attempt))
+            surely(lambda: self._expired(attempt), RECORD_SECONDS)
         except Unconfirmed as unknown:
             code = str(unknown)
-            _surely(lambda: outcomes.unconfirmed(attempt, code))
+            surely(lambda: outcomes.unconfirmed(attempt, code), RECORD_SECONDS)
         else:
-            _surely(lambda: outcomes.published(attempt, taken))
+            surely(lambda: outcomes.published(attempt, taken), RECORD_SECONDS)
 
     def _expired(self, attempt: Attempt) -> None:
         row = attempt.leased.row
@@ -151,17 +148,3 @@ def _loaded(leased: Leased[Target]) -> Attempt | None:
         return None
     KIND.done(leased)
     return None
-
-
-def _surely(record: Callable[[], object]) -> None:
-    """Records what became of it. A database that is away is waited for: nobody else knows it."""
-    until = time.monotonic() + RECORD_SECONDS
-    while True:
-        try:
-            record()
-            return
-        except HitchpostError as error:
-            if time.monotonic() >= until:
-                raise
-            log.warning("an outcome waits for the database", extra={"cause": error.for_operator})
-            time.sleep(RECORD_PAUSE_SECONDS)

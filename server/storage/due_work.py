@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # Who listens here is told the name of each kind that has become due.
 CHANNEL = "hitchpost_due"
+# Between two tries to record what can't be had again.
+RECORD_PAUSE_SECONDS = 0.5
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 _WAKE = Command("due.wake", f"SELECT pg_notify('{CHANNEL}', $kind)")
@@ -55,6 +57,20 @@ def backoff(attempt: int, *, first: float = 5.0, most: float = 3600.0) -> float:
     Between half of that and all of it, so that what failed together does not come back together.
     """
     return min(most, first * 2.0 ** min(attempt - 1, 60)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def surely(record: Callable[[], object], seconds: float) -> None:
+    """Records what nobody else knows. A database that is away is waited for, so long at most."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            record()
+            return
+        except HitchpostError as error:
+            if time.monotonic() >= until:
+                raise
+            log.warning("an outcome waits for the database", extra={"cause": error.for_operator})
+            time.sleep(RECORD_PAUSE_SECONDS)
 
 
 class Kind(Generic[Row]):

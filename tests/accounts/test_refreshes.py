@@ -24,6 +24,7 @@ from server.accounts.rows import Connection
 from server.base.vault import Vault
 from server.platforms import PlatformRefused, PlatformUnreachable, Profile, Tokens, TokensRefused, load
 from server.projects.platform_apps import PlatformApps
+from server.storage import due_work
 from server.storage.due_work import Leased
 from tests.conftest import ENCRYPTION_KEY, Running
 from tests.kit.due import work_off
@@ -562,7 +563,7 @@ AWAY = """
 def test_new_tokens_are_stored_again_until_the_database_takes_them(
     platform: Rotating, refresher: Refresher, client: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshes, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(due_work, "RECORD_PAUSE_SECONDS", 0.01)
     connect(platform, client, sql)
     sql(AWAY)
     try:

@@ -1,6 +1,6 @@
 """What tests of publishing share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +8,8 @@ import pytest
 from server.app import rows_of
 from server.base.vault import Vault
 from tests.conftest import ENCRYPTION_KEY, Running
+from tests.kit.bluesky import BlueskyAccount, Pds
+from tests.kit.media import Site, site
 from tests.kit.publishing import Posting, Scripted, sender
 from tests.kit.support import Client
 
@@ -33,3 +35,16 @@ def posting(
 ) -> Posting:
     """A project that posts to it."""
     return Posting(client, sql, sender(platform, rows_of(running.settings), Vault(ENCRYPTION_KEY)))
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[Site]:
+    """A place on the web where media are."""
+    with site() as served:
+        yield served
+
+
+@pytest.fixture
+def person(pds: Pds) -> BlueskyAccount:
+    """An account at a real PDS."""
+    return pds.new_account()

@@ -1,7 +1,7 @@
 """Publishing to Bluesky's own server, step by step: what is there is what was sent, once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,21 +16,10 @@ from server.publish.media import Media
 from server.publish.publisher import NotPublished, PublishFailed, Step, TokenExpired, Uncertain
 from tests.kit.bluesky import BlueskyAccount, Pds
 from tests.kit.bluesky_posts import Target, by_app_password, by_oauth, record, records, text
-from tests.kit.media import Site, mp4, png, site
+from tests.kit.media import Site, mp4, png
 from tests.kit.support import secret
 
 HTTP = Http(allow_private=True)
-
-
-@pytest.fixture(scope="module")
-def files() -> Iterator[Site]:
-    with site() as served:
-        yield served
-
-
-@pytest.fixture
-def person(pds: Pds) -> BlueskyAccount:
-    return pds.new_account()
 
 
 @pytest.fixture(params=[by_app_password, by_oauth], ids=["app_password", "oauth"])

@@ -1,6 +1,6 @@
 """From a scheduled post to the record at Bluesky's own server, by a worker, also when one dies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,22 +12,11 @@ from tests.conftest import Running
 from tests.kit.bluesky import BlueskyAccount, Pds
 from tests.kit.bluesky_posts import records
 from tests.kit.due import work_off
-from tests.kit.media import Site, mp4, png, site
+from tests.kit.media import Site, mp4, png
 from tests.kit.publishing import Crash, Posting, Sql, target_state
 from tests.kit.support import Client
 
 SERVICE = "SocialAccountService"
-
-
-@pytest.fixture(scope="module")
-def files() -> Iterator[Site]:
-    with site() as served:
-        yield served
-
-
-@pytest.fixture
-def person(pds: Pds) -> BlueskyAccount:
-    return pds.new_account()
 
 
 def by_app_password(client: Client, pds: Pds, person: BlueskyAccount) -> str:

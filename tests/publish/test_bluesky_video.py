@@ -19,7 +19,7 @@ from server.publish.media import Media
 from server.publish.publisher import NotYet, PublishFailed, Step
 from tests.kit.bluesky import BlueskyAccount, Pds
 from tests.kit.bluesky_posts import Target, by_app_password, by_oauth, records, text
-from tests.kit.media import Site, mp4, site
+from tests.kit.media import Site, mp4
 from tests.kit.web import serving
 
 HTTP = Http(allow_private=True)
@@ -61,17 +61,6 @@ class StandInVideoService:
         answer = httpx2.post(url, content=MADE, headers=headers, trust_env=False)
         assert answer.is_success, answer.text
         self.status = {"jobId": "job-1", "state": "JOB_STATE_COMPLETED", "blob": answer.json()["blob"]}
-
-
-@pytest.fixture(scope="module")
-def files() -> Iterator[Site]:
-    with site() as served:
-        yield served
-
-
-@pytest.fixture
-def person(pds: Pds) -> BlueskyAccount:
-    return pds.new_account()
 
 
 @pytest.fixture

@@ -99,7 +99,15 @@ def test_doctor_reads_the_logins_that_wait_for_a_confirmation(url: str) -> None:
 
 
 # Columns of bytes that hold no ciphertext.
-NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash", "confirmation_hash", "content"}
+NOT_ENCRYPTED = {
+    "hash",
+    "state_hash",
+    "body_hash",
+    "response",
+    "receipt_hash",
+    "confirmation_hash",
+    "content",
+}
 
 
 def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
