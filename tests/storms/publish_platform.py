@@ -23,7 +23,7 @@ from tests.kit.servers import REPOSITORY, environment
 
 # Of requests that wait to be looked at.
 BACKLOG = 1000
-JSON = "application/json"
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
 NUMBERS = ("media", "dropped", "limited", "refused")
 
 
@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
             f"Content-Length: {len(answer)}",
             "Content-Type: application/json",
         ]
+        lines += [] if isinstance(content, bytes) else ["Content-Type: application/json"]
         self._transport.write("\r\n".join([*lines, *more, "", ""]).encode() + answer)
         self._working = False
         self._next()
@@ -124,6 +125,8 @@ class Connection(asyncio.Protocol):
         match what:
             case "POST /sandbox/posts":
                 return await self._post(headers, orjson.loads(body))
+            case "GET /picture.png":
+                return 200, [], PICTURE
             case "POST /sandbox/media":
                 counted.media += 1
                 return 201, [], {"id": f"sbx_m_{counted.media}"}

@@ -80,9 +80,9 @@ def test_ten_thousand_posts_while_workers_die_and_connections_drop(
     counted = platform.counted()
     found = verdict(ended(migrated), counted["accepted"])
     print(
-        f"\n{POSTS:,} posts on {ACCOUNTS} accounts in {seconds:.0f} s, {deaths} kills, {restarts} restarts of "
-        f"PostgreSQL, {counted['dropped']:,} connections dropped: {len(counted['accepted']):,} accepted; "
-        f"{found}"
+        f"\n{POSTS:,} posts on {ACCOUNTS} accounts in {seconds:.0f} s, {deaths} kills of {WORKERS} workers, "
+        f"{restarts} restarts of PostgreSQL, {counted['dropped']:,} connections dropped: "
+        f"{len(counted['accepted']):,} accepted; {found}"
     )
     assert found.is_right(), found
     assert sum(found.states.values()) == POSTS
