@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
         if behaviour.refused > 0:
             behaviour.refused -= 1
             counted.refused += 1
-            return 422, [], {"error": "content_refused"}
+            return 422, [], {"error": "text_refused"}
         await asyncio.sleep(behaviour.seconds)
         account = headers.get("authorization", "").removeprefix("Bearer ")
         key = headers.get("idempotency-key", "")

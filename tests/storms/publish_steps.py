@@ -70,7 +70,7 @@ def watched(moments: Moments) -> None:
         return run(self, sql, arguments)
 
     Session.run = statement  # type: ignore[method-assign]
-    for publisher in _publishers(Publisher):
+    for publisher in (Publisher, *_publishers(Publisher)):
         for method in ("plan", "run", "settle"):
             if method in vars(publisher):
                 setattr(publisher, method, _watched(moments, method, getattr(publisher, method)))

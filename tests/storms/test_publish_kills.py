@@ -139,5 +139,6 @@ def test_kill_at_every_moment_of_a_send(url: str, platform: PublishPlatform) -> 
     certain = [moment for moment in moments if not moment.startswith("in ")]
     assert all(len(rounds.killed[moment]) == ROUNDS for moment in certain)
     # Until the plan is made nothing can have left, so nobody has to be asked.
-    for moment in moments[: moments.index("before plan 0/post")]:
+    planned = next(moment for moment in moments if moment.startswith("before plan 0/"))
+    for moment in moments[: moments.index(planned)]:
         assert {found[post] for post in rounds.killed.get(moment, [])} <= {"PUBLISHED + PUBLISHED"}, moment
