@@ -130,6 +130,8 @@ class Connection(asyncio.Protocol):
             case "POST /sandbox/media":
                 counted.media += 1
                 return 201, [], {"id": f"sbx_m_{counted.media}"}
+            case "GET /stand-in/number":
+                return 200, [], len(counted.accepted)
             case "GET /stand-in/counted":
                 numbers = {
                     name: getattr(counted, name) for name in ("media", "dropped", "limited", "refused")
@@ -190,10 +192,11 @@ async def _serve() -> None:
 
 
 class PublishPlatform:
-    """The stand-in as a test sees it, at `url`."""
+    """The stand-in as a test sees it, at `url`; `pid` is its process."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.pid = pid
 
     def behaves(self, **behaviour: float) -> None:
         """From now on; see Behaviour. What is not named stays."""
@@ -207,6 +210,10 @@ class PublishPlatform:
         """All that it has counted; `accepted` in the order in which they came."""
         counted: dict[str, Any] = self._ask("/stand-in/counted")
         return {**counted, "accepted": [Accepted(*one) for one in counted["accepted"]]}
+
+    def number(self) -> int:
+        """How many posts it has accepted."""
+        return int(self._ask("/stand-in/number"))
 
     def accepted(self) -> list[Accepted]:
         """The posts, in the order in which they came."""
@@ -244,7 +251,7 @@ def publish_platform() -> Iterator[PublishPlatform]:
     )
     try:
         assert process.stdout is not None
-        yield PublishPlatform(int(process.stdout.readline()))
+        yield PublishPlatform(int(process.stdout.readline()), process.pid)
     finally:
         process.kill()
         process.communicate(timeout=20)
