@@ -84,8 +84,8 @@ class Place:
         chance, late = random.Random(1), []
         with Crew(WORKERS, self.url, self._platform.url, self._key, threads):
             time.sleep(HEAD_START)
-            self._platform.forget()
             for _ in range(number):
+                self._platform.forget()
                 wait = chance.uniform(*SINGLE_SECONDS)
                 ids = self._plant(1, 0.0, first=wait)
                 self._until_all_are_through(1)

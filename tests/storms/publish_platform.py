@@ -107,12 +107,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         status, more, content = said
-        answer = orjson.dumps(content)
-        lines = [
-            f"HTTP/1.1 {status} Said",
-            f"Content-Length: {len(answer)}",
-            "Content-Type: application/json",
-        ]
+        answer = content if isinstance(content, bytes) else orjson.dumps(content)
+        lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(answer)}"]
         lines += [] if isinstance(content, bytes) else ["Content-Type: application/json"]
         self._transport.write("\r\n".join([*lines, *more, "", ""]).encode() + answer)
         self._working = False
