@@ -7,6 +7,7 @@ from server.accounts.accounts import Accounts
 from server.accounts.app_passwords import AppPasswords
 from server.accounts.attempts import Attempts
 from server.accounts.confirmations import Confirmations
+from server.accounts.publishing import PublishingAccounts
 from server.accounts.refreshes import Refresher
 from server.accounts.revocations import Revoker
 from server.base.identity import Clock
@@ -18,6 +19,9 @@ from server.platforms.bluesky import Bluesky
 from server.posts.posts import Posts
 from server.projects.platform_apps import PlatformApps
 from server.projects.registered_apps import RegisteredApps
+from server.publish import publishers
+from server.publish.publishers import Publishers
+from server.publish.sender import Sender
 from server.storage.clock import DatabaseClock
 from server.storage.database import database
 
@@ -35,6 +39,7 @@ class App:
     platform_apps: RegisteredApps
     revoker: Revoker
     refresher: Refresher
+    sender: Sender
     bluesky: Bluesky
     clock: Clock
 
@@ -72,6 +77,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),
+        Sender(PublishingAccounts(vault, connectable, apps), publishers_of(settings)),
         sky,
         clock,
     )
@@ -92,6 +98,15 @@ def rows_of(settings: Settings) -> Platforms:
         settings.public_url,
         allow_private=settings.allow_private_addresses,
         more=settings.platforms_file,
+        without=() if settings.sandbox else ("sandbox",),
+    )
+
+
+def publishers_of(settings: Settings) -> Publishers:
+    """The platforms that can be published to."""
+    return publishers.load(
+        settings.public_url,
+        allow_private=settings.allow_private_addresses,
         without=() if settings.sandbox else ("sandbox",),
     )
 

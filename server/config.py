@@ -298,8 +298,8 @@ class Settings(BaseSettings):
         grpc = 2 * self.threads + self.platform_threads + 2
         # The same for calls over HTTP; beside them callbacks, and the sandbox's threads.
         web = grpc + self.threads + SANDBOX_THREADS
-        # Beside what is due: one that listens for it, one that looks how late it is.
-        worker = self.worker_threads + 2
+        # Beside what is due: one that listens for it, one that looks how late it is, one that renews leases.
+        worker = self.worker_threads + 3
         return self.workers * grpc + self.web_workers * web + worker
 
     @property

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
 from server.accounts.rows import StoredTokens
 from server.storage.database import database
-from server.storage.due_work import Kind, Leased
-from server.storage.statements import Statement
+from server.storage.due_work import Kind, Leased, wake
+from server.storage.statements import Command, Statement
 
 
 class Refresh(NamedTuple):
@@ -135,6 +135,21 @@ _LATER = Statement(
     """,
     tuple[str, ...],
 )
+# Not sooner than a platform is to be asked again that has just failed, nor while it is being asked.
+_ASK = Command(
+    "refreshes.ask",
+    """
+    UPDATE social_account_token SET due_time = now()
+    WHERE project_id = $project AND social_account_id = $account AND lease_time IS NULL
+      AND refresh_failures = 0 AND (due_time IS NULL OR due_time > now())
+    """,
+)
+
+
+def ask(project_id: str, account_id: str) -> None:
+    """The account needs new tokens now: its access token has ended before its time, or just so."""
+    _ASK.run(project=project_id, account=account_id)
+    wake(KIND.name)
 
 
 class Taking:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from server.posts.states import STATE
 from server.storage.database import database
 from server.storage.statements import Command, Statement
 
@@ -83,9 +84,9 @@ _ERASE = Command(
 )
 _CHANGED = Command(
     "posts.changed",
-    """
-    UPDATE social_post SET version = version + 1, update_time = $now
-    WHERE project_id = $project AND id = ANY($ids)
+    f"""
+    UPDATE social_post post SET state = {STATE}, version = post.version + 1, update_time = $now
+    WHERE post.project_id = $project AND post.id = ANY($ids)
     """,
 )
 

@@ -11,7 +11,7 @@ from server.app import App
 from server.config import SANDBOX_THREADS, Settings
 from server.run import web_server
 from server.run.methods import Calls
-from server.sandbox import site as sandbox
+from server.sandbox import routes as sandbox
 from server.storage.database import database
 from server.storage.liveness import Liveness
 from server.web import app as web_app

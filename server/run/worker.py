@@ -14,9 +14,11 @@ from server.accounts.attempt_records import EXPIRED_ATTEMPTS
 from server.accounts.confirmations import UNCONFIRMED
 from server.app import App
 from server.base.errors import HitchpostError
+from server.publish import rate_limits, records
 from server.rpc.idempotency import OLD_REQUESTS
 from server.run import web_server
 from server.sandbox.grants import EXPIRED_GRANTS
+from server.sandbox.posts import OLD_MEDIA, OLD_POSTS
 from server.storage.due_work import Handling, Work
 from server.storage.worker import Worker
 
@@ -24,14 +26,23 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 # Every kind of due work. Those of the second list only concern the database, and need no handler.
-LEASED = (revocations.KIND, refresh_records.KIND)
-FORGOTTEN = (UNCONFIRMED, EXPIRED_ATTEMPTS, OLD_REQUESTS, EXPIRED_GRANTS)
+LEASED = (records.KIND, revocations.KIND, refresh_records.KIND)
+FORGOTTEN = (
+    UNCONFIRMED,
+    EXPIRED_ATTEMPTS,
+    OLD_REQUESTS,
+    EXPIRED_GRANTS,
+    OLD_POSTS,
+    OLD_MEDIA,
+    rate_limits.FORGOTTEN,
+)
 KINDS = (*LEASED, *FORGOTTEN)
 
 
 def due_work(app: App) -> list[Work]:
     """Every kind with its handler, which is registered here, in the order of KINDS."""
     return [
+        Handling(records.KIND, app.sender.send, every=records.EVERY_SECONDS),
         Handling(revocations.KIND, app.revoker.revoke),
         Handling(refresh_records.KIND, app.refresher.refresh),
         *FORGOTTEN,

@@ -11,21 +11,21 @@ from starlette.responses import JSONResponse, Response
 
 from server.base.identity import Clock
 from server.sandbox import grants
-from server.sandbox.requests import CLIENT_ID, BadRequest, form, single_values
+from server.sandbox.answers import NO_STORE, InvalidToken, Refused, failure
+from server.sandbox.requests import (
+    CLIENT_ID,
+    SCOPES,
+    BadRequest,
+    bearer_token,
+    form,
+    handle,
+    single_values,
+)
 
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 EXPIRES_IN = int(grants.LIFETIMES["access"].total_seconds())
+DEFAULT_SCOPE = "profile.read posts.write"
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-
-
-class OAuthFailure(Exception):
-    """An error answer of RFC 6749 5.2."""
-
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
-        super().__init__(description)
-        self.error = error
-        self.status = status
 
 
 class SandboxApi:
@@ -49,18 +49,9 @@ class SandboxApi:
         A login's token brings new tokens for each account; an account's token brings that account alone.
         """
         now = self._clock()
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        grant = grants.find("access", token.strip(), now) if scheme.lower() == "bearer" else None
+        grant = grants.find("access", bearer_token(request), now)
         if grant is None:
-            challenge = 'Bearer realm="sandbox", error="invalid_token"'
-            return JSONResponse(
-                {
-                    "error": "invalid_token",
-                    "error_description": "The access token is unknown, expired or revoked.",
-                },
-                401,
-                NO_STORE | {"WWW-Authenticate": challenge},
-            )
+            return InvalidToken().answer()
         data = [self._profile(grant, handle, now) for handle in grant.detail["accounts"]]
         return JSONResponse({"data": data}, headers=NO_STORE)
 
@@ -72,11 +63,13 @@ class SandboxApi:
                     return _token_answer(_redeem(fields, now))
                 case "refresh_token":
                     return _token_answer(grants.refresh(_required(fields, "refresh_token"), now))
+                case "password":
+                    return _token_answer(_sign_in(fields, now))
                 case None:
-                    raise OAuthFailure("invalid_request", "grant_type is required")
+                    raise Refused(400, "invalid_request", "grant_type is required")
         except grants.InvalidGrant:
-            raise OAuthFailure("invalid_grant", "The grant is unknown, expired, used or revoked.") from None
-        raise OAuthFailure("unsupported_grant_type", "Use authorization_code or refresh_token.")
+            raise Refused(400, "invalid_grant", "The grant is unknown, expired, used or revoked.") from None
+        raise Refused(400, "unsupported_grant_type", "Use authorization_code, refresh_token or password.")
 
     def _revoke(self, fields: dict[str, str]) -> dict[str, Any]:
         grants.revoke(_required(fields, "token"), self._clock())
@@ -113,29 +106,33 @@ def _answer(action: Callable[[dict[str, str]], dict[str, Any]], request: Request
     try:
         fields = single_values(form(request).multi_items())
         if _required(fields, "client_id") != CLIENT_ID:
-            raise OAuthFailure("invalid_client", "client_id is not known", 401)
+            raise Refused(401, "invalid_client", "client_id is not known")
         return JSONResponse(action(fields), headers=NO_STORE)
     except BadRequest as error:
-        return _error("invalid_request", str(error), 400)
-    except OAuthFailure as error:
-        return _error(error.error, str(error), error.status)
-
-
-def _error(error: str, description: str, status: int) -> Response:
-    return JSONResponse({"error": error, "error_description": description}, status, NO_STORE)
+        return failure(400, "invalid_request", str(error))
+    except Refused as error:
+        return error.answer()
 
 
 def _required(fields: dict[str, str], name: str) -> str:
     if not fields.get(name):
-        raise OAuthFailure("invalid_request", f"{name} is required")
+        raise Refused(400, "invalid_request", f"{name} is required")
     return fields[name]
 
 
 def _redeem(fields: dict[str, str], now: datetime) -> grants.TokenPair:
     verifier = _required(fields, "code_verifier")
     if not _VERIFIER.fullmatch(verifier):
-        raise OAuthFailure("invalid_request", "code_verifier must be 43 to 128 unreserved characters")
+        raise Refused(400, "invalid_request", "code_verifier must be 43 to 128 unreserved characters")
     return grants.redeem_code(_required(fields, "code"), _required(fields, "redirect_uri"), verifier, now)
+
+
+def _sign_in(fields: dict[str, str], now: datetime) -> grants.TokenPair:
+    """Tokens without a browser (RFC 6749, 4.3). Nobody has a password here, so any one will do."""
+    scopes = tuple(dict.fromkeys(fields.get("scope", DEFAULT_SCOPE).split()))
+    if not scopes or not set(scopes) <= SCOPES.keys():
+        raise Refused(400, "invalid_scope", f"scope must be some of: {' '.join(SCOPES)}")
+    return grants.issue_tokens(handle(_required(fields, "username")), scopes, now)
 
 
 def _token_answer(pair: grants.TokenPair) -> dict[str, Any]:

@@ -113,6 +113,13 @@ def issue_profile_tokens(login: Grant, handle: str, now: datetime) -> TokenPair:
     return _issue_pair(handle, detail, now)
 
 
+def issue_tokens(handle: str, scopes: tuple[str, ...], now: datetime) -> TokenPair:
+    """Tokens that act for one account, of which no login needs to know."""
+    family = secrets.token_hex(16)
+    source = {"accounts": [handle], "scopes": scopes}
+    return _issue_pair(handle, _token_detail(source, family, family, login=False), now)
+
+
 def revoke(token: str, now: datetime) -> None:
     """Ends an access token, or a refresh token with its whole family; an unknown one is no error."""
     if grant := find("refresh", token, now):

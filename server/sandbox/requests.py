@@ -110,6 +110,12 @@ def single_values(items: Iterable[tuple[str, str]], max_length: int = MAX_VALUE)
     return values
 
 
+def bearer_token(request: Request) -> str:
+    """The access token of a call; "" when it has none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def form(request: Request) -> QueryParams:
     """The body of a form. Raises BadRequest unless it is a small application/x-www-form-urlencoded one."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,20 +1,21 @@
 """The sandbox platform: a real OAuth 2.0 server for development, with people and pages made up on the spot.
 
-This file is what a person sees: sign-in, consent, avatars. What apps call is in sandbox_api.py.
+This file is what a person sees who connects: sign-in, consent, avatars. What apps call is in api.py, and in
+publishing.py; what was published is seen by timeline.py.
 """
 
 import hashlib
-import hmac
 from urllib.parse import urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from server.base.identity import Clock
 from server.sandbox import grants
-from server.sandbox.api import SandboxApi, display_name
+from server.sandbox.answers import see_other
+from server.sandbox.api import display_name
+from server.sandbox.forms import check_site, form_token, may_act
 from server.sandbox.requests import (
     MAX_PAGES,
     MAX_QUERY,
@@ -29,7 +30,7 @@ from server.sandbox.requests import (
     single_values,
 )
 from server.web.pages import Pages
-from server.web.threads import Endpoint, Threads
+from server.web.threads import Endpoint
 
 COOKIE = "hitchpost_sandbox"
 pages = Pages("server.sandbox", "server.web")
@@ -57,7 +58,7 @@ class Sandbox:
         return pages.render(
             "sandbox_consent.html",
             query=wanted.query,
-            form_token=_form_token(secret),
+            form_token=form_token(secret),
             handle=login.handle,
             accounts=[_account(name) for name in (login.handle, *login.detail["pages"])],
             scopes=[SCOPES[scope] for scope in wanted.scopes],
@@ -66,8 +67,7 @@ class Sandbox:
     def sign_in(self, request: Request) -> Response:
         """POST /sandbox/sign-in: anybody who gives a handle is signed in."""
         # A form of another site could sign the person in as somebody else.
-        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            raise BadRequest("This form came from another site.")
+        check_site(request)
         fields = single_values(form(request).multi_items(), MAX_QUERY)
         wanted = self._wanted(fields.get("query", ""))
         given, given_pages = fields.get("handle", ""), fields.get("pages", "")
@@ -76,7 +76,7 @@ class Sandbox:
             managed = page_handles(given_pages, own)
         except BadRequest as error:
             return _sign_in_page(wanted, given, given_pages, str(error))
-        response = _see_other(f"authorize?{wanted.query}")
+        response = see_other(f"authorize?{wanted.query}")
         response.set_cookie(
             COOKIE,
             grants.issue("login", own, {"pages": managed}, self._clock()),
@@ -93,9 +93,9 @@ class Sandbox:
         fields = single_values(form(request).multi_items(), MAX_QUERY)
         wanted = self._wanted(fields.get("query", ""))
         secret = request.cookies.get(COOKIE, "")
-        if _may_act(secret, fields):
+        if may_act(secret, fields):
             grants.forget_login(secret)
-        return _see_other(f"authorize?{wanted.query}")
+        return see_other(f"authorize?{wanted.query}")
 
     def consent(self, request: Request) -> Response:
         """POST /sandbox/consent: back to the app, with a code or with access_denied."""
@@ -106,8 +106,8 @@ class Sandbox:
         secret = request.cookies.get(COOKIE, "")
         login = grants.find("login", secret, self._clock())
         if login is None:
-            return _see_other(f"authorize?{wanted.query}")
-        if not _may_act(secret, fields):
+            return see_other(f"authorize?{wanted.query}")
+        if not may_act(secret, fields):
             raise BadRequest("This form belongs to another login. Go back, reload the page and try again.")
         match fields.get("decision"):
             case "approve":
@@ -161,33 +161,7 @@ class Sandbox:
 
     def _back(self, **parameters: str | None) -> Response:
         given = [(name, value) for name, value in parameters.items() if value is not None]
-        return _see_other(add_params_to_uri(self._redirect_uri, given))
-
-
-def routes(public_url: str, callback_url: str, clock: Clock, threads: Threads) -> list[Route]:
-    """Everything below /sandbox. Neither URL has a final slash.
-
-    Its threads are its own: callbacks, which wait for this platform, may have taken all of theirs.
-    """
-    sandbox, api = Sandbox(public_url, callback_url, clock), SandboxApi(public_url, clock)
-
-    def page(path: str, endpoint: Endpoint, *methods: str) -> Route:
-        return Route(path, threads.run(sandbox.guarded(endpoint)), methods=methods or ["GET"])
-
-    def machine(name: str, endpoint: Endpoint, method: str) -> Route:
-        return Route(f"/sandbox/{name}", threads.run(endpoint), methods=[method])
-
-    return [
-        page("/sandbox", sandbox.index),
-        page("/sandbox/authorize", sandbox.authorize),
-        page("/sandbox/sign-in", sandbox.sign_in, "POST"),
-        page("/sandbox/sign-out", sandbox.sign_out, "POST"),
-        page("/sandbox/consent", sandbox.consent, "POST"),
-        page("/sandbox/avatars/{handle}.svg", sandbox.avatar),
-        machine("token", api.token, "POST"),
-        machine("revoke", api.revoke, "POST"),
-        machine("profiles", api.profiles, "GET"),
-    ]
+        return see_other(add_params_to_uri(self._redirect_uri, given))
 
 
 def _sign_in_page(
@@ -206,15 +180,3 @@ def _sign_in_page(
 
 def _account(name: str) -> dict[str, str]:
     return {"handle": name, "name": display_name(name), "picture": f"avatars/{name}.svg"}
-
-
-def _see_other(url: str) -> RedirectResponse:
-    return RedirectResponse(url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-
-
-def _form_token(secret: str) -> str:
-    return hmac.digest(secret.encode(), b"form", "sha256").hex()
-
-
-def _may_act(secret: str, fields: dict[str, str]) -> bool:
-    return hmac.compare_digest(_form_token(secret).encode(), fields.get("form_token", "").encode())

@@ -52,8 +52,11 @@ def oldest(
     )"""
 
 
-def backlog(name: str, table: str, time: str, until: str, lease_time: str = "NULL") -> Statement[Backlog]:
-    """What waits; `lease_time` is the column that is still set when a lease has run out."""
+def backlog(
+    name: str, table: str, time: str, until: str, lease_time: str = "NULL", ready: str = "true"
+) -> Statement[Backlog]:
+    """What waits and is `ready`, see `oldest`; `lease_time` is the column that is still set when a lease has
+    run out."""
     return Statement(
         f"{name}.backlog",
         f"""
@@ -62,7 +65,7 @@ def backlog(name: str, table: str, time: str, until: str, lease_time: str = "NUL
       coalesce(sum(d.ran_out), 0)::bigint
     FROM waiting p, LATERAL (
       SELECT count(*) AS due, min(r.{time}) AS oldest, count({lease_time}) AS ran_out
-      FROM {table} r WHERE r.project_id = p.project_id AND r.{time} <= {until}
+      FROM {table} r WHERE r.project_id = p.project_id AND r.{time} <= {until} AND {ready}
     ) d
         """,
         Backlog._make,

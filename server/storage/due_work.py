@@ -64,7 +64,8 @@ class Kind(Generic[Row]):
     index on (project_id, due_time) WHERE due_time IS NOT NULL. `row` is a NamedTuple whose fields are the
     columns that a handler needs, `project_id` and the key among them. A lease is for `seconds`, of `batch`
     rows at most and `share` of each project; both stand in the statement, so that PostgreSQL plans it once.
-    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once.
+    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once. Statements
+    are named after `room`, where others have the kind's name.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Kind(Generic[Row]):
         share: int,
         seconds: float,
         ready: str = "true",
+        room: str = "",
     ) -> None:
         self.name = name
         self.table = table
@@ -85,17 +87,18 @@ class Kind(Generic[Row]):
         self._key = ("project_id", *key)
         self._columns: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
         self._row = row
-        self._lease = Statement(f"{name}.lease", self._lease_sql(table, batch, share, ready), self._leased)
-        self._backlog = due_rows.backlog(name, table, "due_time", "now()", "lease_time")
+        room = room or name
+        self._lease = Statement(f"{room}.lease", self._lease_sql(table, batch, share, ready), self._leased)
+        self._backlog = due_rows.backlog(room, table, "due_time", "now()", "lease_time", ready)
         # Only while the lease is ours: nobody has leased the row since, and no outcome has been recorded.
         this = " AND ".join(f"{column} = ${column}" for column in self._key)
         ours = f"{this} AND attempt = $attempt AND lease_time = $lease_time RETURNING project_id"
-        self._done = _outcome(f"{name}.done", f"UPDATE {table} SET due_time = NULL, {_NOBODYS} WHERE {ours}")
+        self._done = _outcome(f"{room}.done", f"UPDATE {table} SET due_time = NULL, {_NOBODYS} WHERE {ours}")
         self._retry = _outcome(
-            f"{name}.retry", f"UPDATE {table} SET due_time = {_LATER}, {_NOBODYS} WHERE {ours}"
+            f"{room}.retry", f"UPDATE {table} SET due_time = {_LATER}, {_NOBODYS} WHERE {ours}"
         )
-        self._renew = _outcome(f"{name}.renew", f"UPDATE {table} SET due_time = {_LATER} WHERE {ours}")
-        self._delete = _outcome(f"{name}.delete", f"DELETE FROM {table} WHERE {ours}")
+        self._renew = _outcome(f"{room}.renew", f"UPDATE {table} SET due_time = {_LATER} WHERE {ours}")
+        self._delete = _outcome(f"{room}.delete", f"DELETE FROM {table} WHERE {ours}")
 
     def lease(self, worker: str) -> list[Leased[Row]]:
         """Takes a batch of rows that are due, each for `seconds` from now.
@@ -170,10 +173,9 @@ class Handling(Generic[Row]):
     threads that look at the kind share a batch, so that none of its rows waits behind a slow one.
     """
 
-    every = 1.0
-
-    def __init__(self, kind: Kind[Row], handle: Callable[[Leased[Row]], None]) -> None:
+    def __init__(self, kind: Kind[Row], handle: Callable[[Leased[Row]], None], *, every: float = 1.0) -> None:
         self.name = kind.name
+        self.every = every
         self.backlog = kind.backlog
         self._kind = kind
         self._handle = handle

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # Who comes here is a program; below /sandbox one that speaks OAuth.
 HEALTH_PATH, API_PATHS = "/healthz", ("/mcp", "/v1/")
-OAUTH_PATHS = ("/sandbox/token", "/sandbox/revoke", "/sandbox/profiles")
+OAUTH_PATHS = ("/sandbox/token", "/sandbox/revoke", "/sandbox/profiles", "/sandbox/media", "/sandbox/posts")
 _WORDS = {
     404: ("There is no such page", "Part of the address may have been lost."),
     405: ("This page can't be used like that", "It is there to be opened, or a form leads to it."),

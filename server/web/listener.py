@@ -63,6 +63,8 @@ class BoundedProtocol(H11Protocol):
         """See H11Protocol."""
         super().__init__(*arguments, **named)
         self.conn = _OneLength(h11.SERVER)
+        # Where an application finds it: in its scope's `state`.
+        self.app_state = {**self.app_state, "hang_up": self.hang_up}
 
     @property
     def waiting(self) -> bool:
@@ -130,6 +132,12 @@ class BoundedProtocol(H11Protocol):
     def evict(self) -> None:
         """Ends the connection at once."""
         self.evicted = True
+        self.transport.abort()
+
+    def hang_up(self) -> None:
+        """Ends the connection without an answer, for an application that plays a server which fails."""
+        # Else it would be found to have forgotten the answer, and 500 be sent in its place.
+        self.cycle.disconnected = True
         self.transport.abort()
 
     def _receiving(self) -> bool:

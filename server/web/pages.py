@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse
 # the last one leads to the caller's own redirect_url, wherever that is.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self' http: https: data:; "
+    "media-src 'self'; "
     "form-action 'self' http: https:; frame-ancestors 'none'; base-uri 'none'"
 )
 

@@ -5,6 +5,7 @@ request is there, and those that wait for one are bounded, too.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 from anyio import to_thread
@@ -17,6 +18,8 @@ MAX_BODY_BYTES = 65_536
 MAX_WAITING = 100
 
 Endpoint = Callable[[Request], Response]
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Threads:
@@ -39,16 +42,17 @@ class Threads:
             except ClientDisconnect:
                 # Nobody is there to read this.
                 return Response(status_code=400)
-            return await self._call(endpoint, request)
+            return await self.call(endpoint, request)
 
         return wait
 
-    async def _call(self, endpoint: Endpoint, request: Request) -> Response:
+    async def call(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """What the function returns, or raises. Raises Overloaded when too many wait."""
         if self._now >= self._most:
             raise errors.Overloaded
         self._now += 1
         try:
-            return await to_thread.run_sync(endpoint, request, limiter=self._limiter)
+            return await to_thread.run_sync(function, *arguments, limiter=self._limiter)
         finally:
             self._now -= 1
 

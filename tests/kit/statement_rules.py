@@ -14,6 +14,7 @@ SPREAD = {
     "audit_event",
     "idempotent_request",
     "platform_app",
+    "rate_limit",
     "social_account",
     "social_account_token",
     "social_post",

@@ -15,7 +15,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from starlette.applications import Starlette
 
 from server.platforms import PlatformRefused, Profile, Tokens
-from server.sandbox import site as sandbox
+from server.sandbox import routes as sandbox
 from server.sandbox.site import pages
 from server.web.threads import Threads
 from tests.conftest import Running
@@ -439,7 +439,7 @@ def test_one_of_many_exchanges_wins(url: str, alice: Person, platform: Sandbox, 
         ({"code": ""}, "invalid_request"),
         ({"client_id": "another"}, "invalid_client"),
         ({"client_id": ""}, "invalid_request"),
-        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
     ],
 )
 def test_a_wrong_exchange_leaves_the_code(

@@ -43,12 +43,20 @@ def forget_all() -> None:
 
 def test_everything_that_expires_is_forgotten() -> None:
     expiring = {table for table in models.TABLES if "expire_time" in table._meta.fields}
-    assert {kind.table for kind in worker.FORGOTTEN} == expiring | {models.IdempotentRequest}
+    assert {kind.table for kind in worker.FORGOTTEN} == expiring | {
+        models.IdempotentRequest,
+        models.SandboxPost,
+        models.SandboxMedia,
+        models.RateLimit,
+    }
     assert {kind.name: (kind.table, kind.kept) for kind in worker.FORGOTTEN} == {
         "confirmations": (models.AuthSession, timedelta(0)),
         "attempts": (models.AuthSession, timedelta(days=1)),
         "requests": (models.IdempotentRequest, timedelta(hours=24)),
         "grants": (models.SandboxGrant, timedelta(0)),
+        "sandbox_posts": (models.SandboxPost, timedelta(days=30)),
+        "sandbox_media": (models.SandboxMedia, timedelta(days=30)),
+        "rate_limits": (models.RateLimit, timedelta(hours=1)),
     }
 
 
