@@ -16,6 +16,7 @@ from server.config import SettingMissing, Settings
 from server.platforms import Platforms, bluesky
 from server.platforms.atproto_client import AtprotoClient, read_key
 from server.platforms.bluesky import Bluesky
+from server.posts.dispatch import Dispatch
 from server.posts.posts import Posts
 from server.projects.platform_apps import PlatformApps
 from server.projects.registered_apps import RegisteredApps
@@ -36,6 +37,7 @@ class App:
     confirmations: Confirmations
     app_passwords: AppPasswords
     posts: Posts
+    dispatch: Dispatch
     platform_apps: RegisteredApps
     revoker: Revoker
     refresher: Refresher
@@ -74,6 +76,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         confirmations,
         AppPasswords(clock, sky, accounts),
         Posts(clock),
+        Dispatch(clock),
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),

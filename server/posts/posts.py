@@ -5,20 +5,20 @@ follow when an account is claimed or transferred.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.accounts.scope import Owned, check_owners, check_usable, hold
-from server.base import errors, sizes
+from server.base import errors
 from server.base.identity import Caller, Clock, new_id
-from server.posts import lists, statements
-from server.posts.checks import check_content, check_time
-from server.posts.rows import Content, PostRow, TargetRow
+from server.posts import lists, statements, target_lists
+from server.posts.checks import check_content, check_sendable, check_time
+from server.posts.found import lock, read, readable, state_name
+from server.posts.rows import Content, ListedTarget, PostRow, TargetRow
+from server.posts.states import EDITABLE
 from server.storage.database import database
 from server.storage.listing import Found
 from server.storage.statements import jsonb
-
-EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
 
 
 class Posts:
@@ -35,6 +35,8 @@ class Posts:
         now = self._clock()
         check_content(content)
         check_time(content, now)
+        if content.scheduled_time is not None:
+            check_sendable(caller, content)
         post = PostRow(
             id=new_id("sp", now),
             external_id=content.external_id,
@@ -64,15 +66,7 @@ class Posts:
 
     def get(self, caller: Caller, post_id: str) -> PostRow:
         """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
-        post = _read(caller, post_id)
-        overrides = [
-            (target.caption, target.media) for target in post.targets if target.caption or target.media
-        ]
-        if overrides:
-            size = sizes.text_bytes([(post.caption, post.media), *overrides])
-            if size > sizes.READABLE_POST_BYTES:
-                raise errors.AnswerTooLarge(bytes=str(size))
-        return post
+        return readable(read(caller, post_id))
 
     def list_page(
         self, caller: Caller, filters: Mapping[str, Any], after: str | None, size: int
@@ -81,10 +75,16 @@ class Posts:
 
         Raises OwnerMismatch when a call confined to an owner filters by an account that is not theirs.
         """
-        check_owners(caller, filters.get("social_account_ids", ()))
-        if caller.owner is not None:
-            filters = {**filters, "owner": caller.owner}
-        return lists.find(caller.project_id, filters, after, size)
+        return lists.find(caller.project_id, _confined(caller, filters), after, size)
+
+    def list_targets(
+        self, caller: Caller, filters: Mapping[str, Any], after: str | None, size: int
+    ) -> Found[ListedTarget]:
+        """A page of targets, those of the newest posts first; for its arguments see target_lists.find.
+
+        Raises as list_page.
+        """
+        return target_lists.find(caller.project_id, _confined(caller, filters), after, size)
 
     def update(self, caller: Caller, post_id: str, etag: str, changes: Mapping[str, Any]) -> PostRow:
         """Sets the fields of Content that `changes` has.
@@ -94,43 +94,44 @@ class Posts:
         now = self._clock()
         this = {"project": caller.project_id, "id": post_id}
         with database.transaction():
-            content = _locked(caller, post_id, etag).content()._replace(**changes)
+            content = _editable(caller, post_id, etag).content()._replace(**changes)
             check_content(content)
             if "scheduled_time" in changes:
                 check_time(content, now)
+            if content.scheduled_time is not None:
+                check_sendable(caller, content)
             statements.UPDATE.run(**this, now=now, **_columns(content))
             if "social_account_ids" in changes or "overrides" in changes:
                 hold(caller, content.social_account_ids)
                 statements.DELETE_TARGETS.run(**this)
                 statements.INSERT_TARGETS.run(**this, targets=jsonb(content.targets()))
-            statements.SCHEDULE.run(**this, scheduled_time=content.scheduled_time)
+            ids = list(content.social_account_ids)
+            statements.SCHEDULE.run(**this, ids=ids, due_time=_due_time(content, now))
             return self.get(caller, post_id)
 
     def delete(self, caller: Caller, post_id: str, etag: str) -> None:
         """Erases a draft or a scheduled post. Raises SocialPostNotEditable, EtagMismatch, and as get."""
         with database.transaction():
-            _locked(caller, post_id, etag)
+            _editable(caller, post_id, etag)
             statements.DELETE.run(project=caller.project_id, id=post_id)
 
 
-def _read(caller: Caller, post_id: str) -> PostRow:
-    post = statements.GET.first(project=caller.project_id, id=post_id)
-    if post is None:
-        raise errors.SocialPostNotFound(id=post_id)
-    if caller.owner is not None and any(target.owner != caller.owner for target in post.targets):
-        raise errors.OwnerMismatch
-    return post
+def _confined(caller: Caller, filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The filters of a list, and the owner's that the call is confined to. Raises OwnerMismatch."""
+    check_owners(caller, filters.get("social_account_ids", ()))
+    return filters if caller.owner is None else {**filters, "owner": caller.owner}
 
 
-def _locked(caller: Caller, post_id: str, etag: str) -> PostRow:
-    statements.LOCK.all(project=caller.project_id, id=post_id)
-    post = _read(caller, post_id)
-    if etag not in ("", post.etag):
-        raise errors.EtagMismatch
+def _editable(caller: Caller, post_id: str, etag: str) -> PostRow:
+    post = lock(caller, post_id, etag)
     if post.state not in EDITABLE:
-        name = pb.SocialPostState.Name(post.state)
-        raise errors.SocialPostNotEditable(state=name.removeprefix("SOCIAL_POST_STATE_"))
+        raise errors.SocialPostNotEditable(state=state_name(post.state))
     return post
+
+
+def _due_time(content: Content, now: datetime) -> datetime | None:
+    """When a changed post is due: a time that has come is as good as now, however long ago that was."""
+    return content.scheduled_time and max(content.scheduled_time, now)
 
 
 def _columns(content: Content) -> dict[str, Any]:

@@ -67,6 +67,19 @@ class TargetRow(NamedTuple):
     follow_ups: Sequence[dict[str, Any]] = ()
 
 
+class ListedTarget(NamedTuple):
+    """A target by itself, without its content; its post has so many follow-ups."""
+
+    social_post_id: str
+    follow_ups: int
+    target: TargetRow
+
+    @property
+    def id(self) -> str:
+        """The ids of its post and its account: what lists go on from."""
+        return f"{self.social_post_id}/{self.target.social_account_id}"
+
+
 class PostRow(NamedTuple):
     """A post as it is stored; media are dicts of url and alt_text, times ISO 8601."""
 
@@ -106,16 +119,18 @@ class PostRow(NamedTuple):
         )
 
 
+# SQL: of a `target`, what TargetRow has beside its account, state and content.
+OUTCOME = """target.attempt_count, target.due_time, target.send_time, target.publish_time,
+          target.platform_post_id, target.platform_post_url, target.error, target.follow_ups"""
 # SQL: a `post` with its targets as one JSON array, so that a page of posts is one statement. psycopg2 takes
 # longer for the name and the value of one column than orjson takes for a row.
-STORED = """json_build_array(
+STORED = f"""json_build_array(
       post.id, post.external_id, post.caption, post.media, post.scheduled_time, post.state,
       post.platform_options, post.version, post.create_time, post.update_time, post.follow_ups,
       COALESCE((
         SELECT jsonb_agg(jsonb_build_array(
           account.id, account.external_id, account.platform, target.state, target.caption, target.media,
-          target.attempt_count, target.due_time, target.send_time, target.publish_time,
-          target.platform_post_id, target.platform_post_url, target.error, target.follow_ups
+          {OUTCOME}
         ) ORDER BY target.position)
         FROM social_post_target target
         JOIN social_account account ON account.project_id = $project AND account.id = target.social_account_id

@@ -88,16 +88,57 @@ INSERT_TARGETS = Command(
     FROM {_NEW}
     """,
 )
-# Those that wait are due then, or never, in the name of who has their accounts now.
+# They wait, and are due then, or never, in the name of who has their accounts now; whatever was tried before
+# is begun anew. Whoever has leased them has lost them.
 SCHEDULE = Command(
     "posts.schedule",
     """
     UPDATE social_post_target target
-    SET queue_time = $scheduled_time::timestamptz, due_time = $scheduled_time::timestamptz,
-        lease_time = NULL, worker = NULL, owner = account.external_id
+    SET state = 1, queue_time = $due_time::timestamptz, due_time = $due_time::timestamptz,
+        lease_time = NULL, worker = NULL, owner = account.external_id, publish_time = NULL,
+        platform_post_id = NULL, platform_post_url = NULL, error = NULL, steps = '{}', follow_ups = '[]'
     FROM social_account account
     WHERE target.project_id = $project AND target.social_post_id = $id
+      AND target.social_account_id = ANY($ids::text[])
       AND account.project_id = $project AND account.id = target.social_account_id
+    """,
+)
+CANCEL = Command(
+    "posts.cancel",
+    """
+    UPDATE social_post_target
+    SET state = 6, due_time = NULL, lease_time = NULL, worker = NULL, error = NULL, steps = '{}',
+        follow_ups = $follow_ups
+    WHERE project_id = $project AND social_post_id = $id AND social_account_id = ANY($ids::text[])
+      AND state = 1
+    """,
+)
+# With what was done before, so that nothing of it is done again.
+RESOLVE = Command(
+    "posts.resolve",
+    """
+    UPDATE social_post_target
+    SET state = 3, publish_time = $now, platform_post_id = $platform_post_id,
+        platform_post_url = $platform_post_url, error = NULL, steps = steps || $steps,
+        follow_ups = $follow_ups, due_time = $due_time, lease_time = NULL, worker = NULL
+    WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
+    """,
+)
+NOT_PUBLISHED = Command(
+    "posts.not_published",
+    """
+    UPDATE social_post_target
+    SET state = 4, error = error || '{"retryable": true}', due_time = NULL, lease_time = NULL, worker = NULL
+    WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
+    """,
+)
+# After its targets have changed.
+STAND = Command(
+    "posts.stand",
+    """
+    UPDATE social_post
+    SET state = $state, scheduled_time = $scheduled_time, version = version + 1, update_time = $now
+    WHERE project_id = $project AND id = $id
     """,
 )
 DELETE = Command("posts.delete", "DELETE FROM social_post WHERE project_id = $project AND id = $id")

@@ -293,3 +293,15 @@ def options_of_platform(name: str, oneof: str, needs: Mapping[str, str]) -> Chec
                 yield FieldViolation(f"{path}{name}.{platform}.{needed}", "must be there for this platform")
 
     return Check(find, {})
+
+
+def only_with(name: str, enum: Any, value: int, *names: str) -> Check:
+    """Fields that may only be there when the field `name` has this value."""
+
+    def find(message: Any, path: str) -> Iterator[FieldViolation]:
+        if getattr(message, name) != value:
+            for other in names:
+                if getattr(message, other):
+                    yield FieldViolation(path + other, f"must be empty unless {name} is {enum.Name(value)}")
+
+    return Check(find, {})

@@ -88,7 +88,7 @@ def post(row: PostRow) -> dict[str, Any]:
         "platform_options": ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
         if row.platform_options
         else None,
-        "targets": [_target(row.id, target, len(row.follow_ups)) for target in row.targets],
+        "targets": [target(row.id, one, len(row.follow_ups)) for one in row.targets],
         "etag": row.etag,
         "create_time": timestamp(row.create_time),
         "update_time": timestamp(row.update_time),
@@ -96,7 +96,7 @@ def post(row: PostRow) -> dict[str, Any]:
     }
 
 
-def _target(post_id: str, row: TargetRow, follow_ups: int) -> dict[str, Any]:
+def target(post_id: str, row: TargetRow, follow_ups: int) -> dict[str, Any]:
     """A target as the API shows it; a post has so many follow-ups."""
     shown = {
         "social_account_id": row.social_account_id,
@@ -222,7 +222,10 @@ def timestamp(time: str | None) -> dict[str, int] | None:
     return {"seconds": since.days * 86_400 + since.seconds, "nanos": since.microseconds * 1000}
 
 
-def _duration(seconds: float) -> dict[str, int]:
+def _duration(seconds: float) -> dict[str, int] | None:
+    """None for none at all, which is what it is by default."""
+    if not seconds:
+        return None
     return {"seconds": int(seconds), "nanos": round(seconds % 1 * 1_000_000) * 1000}
 
 

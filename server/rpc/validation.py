@@ -34,6 +34,7 @@ from server.rpc.checks import (
     matching,
     nested,
     not_negative,
+    only_with,
     options_of_platform,
     present,
     printable_ascii,
@@ -290,6 +291,13 @@ CHECKS: dict[type[Message], tuple[Check, ...]] = {
         field("resolution", defined(_posts.SocialPostTargetResolution)),
         present("platform_post_url", web_url),
         field("platform_post_id", text(255)),
+        only_with(
+            "resolution",
+            _posts.SocialPostTargetResolution,
+            _posts.SOCIAL_POST_TARGET_RESOLUTION_PUBLISHED,
+            "platform_post_url",
+            "platform_post_id",
+        ),
     ),
     _posts.ListSocialPostTargetsRequest: (
         *PAGE,

@@ -13,6 +13,7 @@ from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server.accounts import lists as account_lists
 from server.posts import lists as post_lists
+from server.posts import target_lists
 from server.storage import listing
 from server.storage.listing import Listed
 from server.storage.statements import EVERY, Prepared
@@ -26,7 +27,7 @@ _MADE = tuple(EVERY)
 
 def lists() -> list[Prepared]:
     """The statements of lists with every mixture of filters that requests and scopes can have."""
-    found = [*_of_accounts(), *_of_posts()]
+    found = [*_of_accounts(), *_of_posts(), *_of_targets()]
     # What a list can't have together may give one statement twice.
     return list({one.name: one for listed in found for one in (listed.small, listed.measured)}.values())
 
@@ -41,6 +42,11 @@ def _of_posts() -> Iterator[Listed[Any]]:
         shape, _ = listing.shape(filters, after, {"social_account_ids"})
         for due in {False, "states" in shape.one and "scheduled_before" in shape.names}:
             yield post_lists.list_statement(shape, due=due)
+
+
+def _of_targets() -> Iterator[Listed[Any]]:
+    for filters, after in _mixtures(_filters(posts_pb.ListSocialPostTargetsRequest) | {"owner": [None, "x"]}):
+        yield target_lists.list_statement(listing.shape(filters, after, target_lists.MERGED)[0])
 
 
 def _filters(request: type[Message]) -> dict[str, Sequence[Any]]:

@@ -7,7 +7,24 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from server.storage.database import database
 from tests.kit.support import MESSAGES, Client, import_request, secret, unique
+
+
+def failed_and_unconfirmed(client: Client, *account_ids: str) -> Any:
+    """A post that has failed for the first of these accounts, and is unconfirmed for the second."""
+    post = client.draft(*account_ids, scheduled_time=Timestamp(seconds=4_000_000_000))
+    for account_id, state in zip(account_ids, (4, 5), strict=True):
+        database.fetch(
+            "UPDATE social_post_target SET state = %s, due_time = NULL, attempt_count = 1, send_time = now(),"
+            """ error = '{"category": 7, "code": "HTTP 500", "message": "It failed."}'"""
+            " WHERE project_id = %s AND social_post_id = %s AND social_account_id = %s",
+            (state, client.project_id, post.id, account_id),
+        )
+    database.fetch(
+        "UPDATE social_post SET state = 8 WHERE project_id = %s AND id = %s", (client.project_id, post.id)
+    )
+    return post
 
 
 def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
@@ -30,6 +47,7 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
     }
     stored = client("SocialPostService/CreateSocialPost", social_post=post).social_post
     spare_account, spare_post = client.connect(), client.draft(first.id)
+    settled = failed_and_unconfirmed(client, first.id, last.id)
     times = {name: Timestamp(seconds=4_000_000_000) for name in ("scheduled_after", "scheduled_before")}
     filters = {"external_ids": [owner], "platforms": [1], "social_account_ids": [first.id], "states": [1]}
     imported = import_request(unique("profile"), owner, metadata={"plan": "pro"}, scopes=["read"])
@@ -79,6 +97,33 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
             "update_mask": FieldMask(paths=["*"]),
         },
         "SocialPostService/DeleteSocialPost": {"social_post_id": spare_post.id},
+        "SocialPostService/PublishSocialPost": {
+            "social_post_id": stored.id,
+            "etag": stored.etag,
+            "request_id": unique("request"),
+        },
+        "SocialPostService/CancelSocialPost": {
+            "social_post_id": stored.id,
+            "etag": stored.etag,
+            "request_id": unique("request"),
+        },
+        "SocialPostService/RetrySocialPost": {
+            "social_post_id": settled.id,
+            "social_account_ids": [first.id],
+            "etag": settled.etag,
+            "request_id": unique("request"),
+        },
+        "SocialPostService/ResolveSocialPostTarget": {
+            "social_post_id": settled.id,
+            "social_account_id": last.id,
+            "resolution": "SOCIAL_POST_TARGET_RESOLUTION_PUBLISHED",
+            "platform_post_url": "https://sandbox.example/posts/1",
+            "platform_post_id": "1",
+            "etag": settled.etag,
+            "request_id": unique("request"),
+        },
+        "SocialPostService/ListSocialPostTargets": {**filters, **times},
+        "SocialPostService/ValidateSocialPost": {"social_post": post, "platforms": ["PLATFORM_SANDBOX"]},
         "PlatformAppService/SetPlatformApp": {
             "platform": "PLATFORM_PINTEREST",
             "client_id": unique("client"),
