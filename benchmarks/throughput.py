@@ -21,6 +21,7 @@ from benchmarks import contenders, load
 from benchmarks.contenders import Running
 from benchmarks.data import AGENCY, Dataset
 from benchmarks.load import Request
+from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
 from server.accounts import accounts
@@ -89,10 +90,18 @@ def cases(dataset: Dataset) -> list[Case]:
         cursor = connection.cursor()
         cursor.execute("SELECT id FROM social_account WHERE external_id = %s ORDER BY id", [user])
         ids = [row[0] for row in cursor.fetchall()]
+        # A post to these is accepted: they are connected, and the sandbox can be published to.
+        cursor.execute(
+            "SELECT id FROM social_account WHERE external_id = %s AND platform = %s AND state = %s "
+            "ORDER BY id LIMIT 2",
+            [AGENCY, platform_pb2.PLATFORM_SANDBOX, accounts_pb.SOCIAL_ACCOUNT_STATE_CONNECTED],
+        )
+        posted = [row[0] for row in cursor.fetchall()]
+    assert len(posted) == 2
     scheduled = datetime(2100, 1, 1, tzinfo=UTC)
     post = {"external_id": CAMPAIGN, "caption": "New in our shop: hand-made cups and bowls."}
-    message = posts_pb.SocialPost(social_account_ids=ids[:2], scheduled_time=scheduled, **post)
-    body = {**post, "social_account_ids": ids[:2], "scheduled_time": scheduled.isoformat()}
+    message = posts_pb.SocialPost(social_account_ids=posted, scheduled_time=scheduled, **post)
+    body = {**post, "social_account_ids": posted, "scheduled_time": scheduled.isoformat()}
     accounts_path = "/v1/social-accounts"
     return [
         Case(

@@ -2,8 +2,8 @@
 alone: not another's, and not what is nobody's.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from server.base import errors
 from server.base.identity import Caller, confine
@@ -16,6 +16,17 @@ class Owned(NamedTuple):
     id: str
     owner: str | None
     platform: int
+
+
+class Sendable(NamedTuple):
+    """What sending a post to an account depends on. `limits` are its own, see platforms/limits.py."""
+
+    id: str
+    owner: str | None
+    platform: int
+    state: int
+    scopes: Sequence[str]
+    limits: Mapping[str, Any] | None
 
 
 _OWNED = """
@@ -39,7 +50,7 @@ def hold(caller: Caller, ids: Sequence[str]) -> None:
     check_usable(caller, ids, _HOLD.all(ids=list(ids), project=caller.project_id))
 
 
-def check_usable(caller: Caller, ids: Sequence[str], found: Sequence[Owned]) -> None:
+def check_usable(caller: Caller, ids: Sequence[str], found: Sequence[Owned | Sendable]) -> None:
     """Whether a post may name the accounts, given those of them that were found.
 
     Raises SocialAccountNotFound for one that is not in the project, OwnerMismatch as check_owners.
@@ -48,3 +59,21 @@ def check_usable(caller: Caller, ids: Sequence[str], found: Sequence[Owned]) -> 
     if missing:
         raise errors.SocialAccountNotFound(id=min(missing))
     confine(caller, *(account.owner for account in found))
+
+
+_SENDABLE = Statement(
+    "accounts.sendable",
+    """
+    SELECT id, external_id, platform, state, scopes, limits FROM social_account
+    WHERE project_id = $project AND id = ANY($ids)
+    """,
+    Sendable._make,
+)
+
+
+def sendable(caller: Caller, ids: Sequence[str]) -> list[Sendable]:
+    """These accounts, in this order. Raises as check_usable."""
+    found = _SENDABLE.all(ids=list(ids), project=caller.project_id)
+    check_usable(caller, ids, found)
+    by_id = {account.id: account for account in found}
+    return [by_id[account_id] for account_id in ids]

@@ -33,6 +33,8 @@ NAT64 = ip_network("64:ff9b::/96")
 # For each of several addresses but the last: then the next may be one that answers.
 HEAD_START_SECONDS = 2.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# How NotConnected says that an address is not allowed.
+NOT_PUBLIC = "an address that is not public"
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -111,7 +113,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
                     "HITCHPOST_ALLOW_PRIVATE_ADDRESSES=true allows private ones, but not link-local ones",
                     extra={"host": host, "address": str(address)},
                 )
-                raise NotConnected("an address that is not public")
+                raise NotConnected(NOT_PUBLIC)
 
 
 def _endpoint(url: httpx2.URL) -> tuple[str, int]:

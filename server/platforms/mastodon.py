@@ -23,6 +23,13 @@ from server.platforms.platform import TIMEOUT, Asked, Authorization, ClientApp, 
 REDIRECT_URI = "redirect_uri"
 
 
+def address_of(instance: str, *, allow_private: bool) -> str:
+    """Where the server of this name is spoken to."""
+    # With a port it may be a server of development, which has no certificate.
+    scheme = "http" if allow_private and ":" in instance else "https"
+    return f"{scheme}://{instance}"
+
+
 class _Redirected(PlatformRefused):
     """The server sends its callers elsewhere."""
 
@@ -52,9 +59,7 @@ class MastodonPlatform(OAuth2Platform):
         return options["instance"].lower().removesuffix(":443")
 
     def _address(self, instance: str) -> str:
-        # With a port it may be a server of development, which has no certificate.
-        scheme = "http" if self._allow_private and ":" in instance else "https"
-        return f"{scheme}://{instance}"
+        return address_of(instance, allow_private=self._allow_private)
 
     def register(self, known: ClientApp | None, asked: Asked, until: float) -> ClientApp | None:
         """See Platform. A client that the server has forgotten, or that browsers can't come back to any more,

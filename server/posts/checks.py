@@ -1,10 +1,8 @@
 """What is checked before a post is accepted, beyond the limits of its single fields."""
 
-from collections.abc import Collection
 from datetime import datetime
 
 from server.base import errors, sizes
-from server.base.identity import Caller
 from server.posts.rows import Content
 
 
@@ -45,10 +43,3 @@ def check_time(content: Content, now: datetime) -> None:
     """Raises InvalidArgument for a scheduled_time that is not in the future."""
     if content.scheduled_time is not None and content.scheduled_time <= now:
         raise errors.invalid("social_post.scheduled_time", "must be in the future")
-
-
-def check_sendable(caller: Caller, content: Content, account_ids: Collection[str] | None = None) -> None:
-    """Whether a post that is to be sent will be taken by the platforms of its accounts, or of these alone.
-
-    Raises InvalidArgument.
-    """

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from server.base import errors
 from server.base.identity import Caller, Clock
 from server.posts import statements
-from server.posts.checks import check_sendable
 from server.posts.found import lock, read, readable, state_name, target_state_name
 from server.posts.rows import PostRow, TargetRow
-from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, UNCONFIRMED, post_state
+from server.posts.sendable import check_sendable
+from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, RECOMPUTE, UNCONFIRMED
 from server.storage import due_work
 from server.storage.database import database
 from server.storage.statements import jsonb
@@ -51,14 +51,13 @@ class Dispatch:
             check_sendable(caller, post.content())
             ids = [target.social_account_id for target in post.targets]
             _due_now(caller, post_id, ids, now)
-            return _changed(caller, post_id, now, scheduled_time=now)
+            return _changed(caller, post_id, scheduled_time=now)
 
     def cancel(self, caller: Caller, post_id: str, etag: str) -> PostRow:
         """Calls off what is scheduled and not begun; what is begun goes on, and the answer says so.
 
         Raises SocialPostNotCancellable, EtagMismatch, and as found.read.
         """
-        now = self._clock()
         with database.transaction():
             post = lock(caller, post_id, etag)
             ids = [
@@ -70,7 +69,7 @@ class Dispatch:
                 raise errors.SocialPostNotCancellable(state=state_name(post.state))
             follow_ups = jsonb([{"state": CANCELLED}] * len(post.follow_ups))
             statements.CANCEL.run(project=caller.project_id, id=post_id, ids=ids, follow_ups=follow_ups)
-            return _changed(caller, post_id, now)
+            return _changed(caller, post_id)
 
     def retry(self, caller: Caller, post_id: str, account_ids: Sequence[str], etag: str) -> PostRow:
         """What has failed for these accounts, or with none for any, is due now, and begun anew.
@@ -84,7 +83,7 @@ class Dispatch:
             ids = _failed(post, account_ids)
             check_sendable(caller, post.content(), ids)
             _due_now(caller, post_id, ids, now)
-            return _changed(caller, post_id, now)
+            return _changed(caller, post_id)
 
     def resolve(
         self, caller: Caller, post_id: str, account_id: str, resolution: Resolution, etag: str
@@ -106,7 +105,7 @@ class Dispatch:
                 due_work.wake(SENDING_WORK)
             else:
                 statements.NOT_PUBLISHED.run(**this)
-            return _changed(caller, post_id, now)
+            return _changed(caller, post_id)
 
 
 def _target(post: PostRow, account_id: str) -> TargetRow:
@@ -151,12 +150,10 @@ def _due_now(caller: Caller, post_id: str, account_ids: Collection[str], now: da
     due_work.wake(SENDING_WORK)
 
 
-def _changed(caller: Caller, post_id: str, now: datetime, scheduled_time: datetime | None = None) -> PostRow:
-    """The post with its targets as they are now, standing where they do; `scheduled_time` if it is new."""
-    post = read(caller, post_id)
-    time = scheduled_time.isoformat() if scheduled_time else post.scheduled_time
-    state = post_state(scheduled=time is not None, targets=[target.state for target in post.targets])
-    statements.STAND.run(project=caller.project_id, id=post_id, state=state, scheduled_time=time, now=now)
-    return readable(
-        post._replace(state=state, scheduled_time=time, version=post.version + 1, update_time=now.isoformat())
-    )
+def _changed(caller: Caller, post_id: str, scheduled_time: datetime | None = None) -> PostRow:
+    """The post as it is once its targets have changed; `scheduled_time` if it is new."""
+    this = {"project": caller.project_id, "id": post_id}
+    if scheduled_time is not None:
+        statements.RESCHEDULE.run(**this, scheduled_time=scheduled_time)
+    RECOMPUTE.run(**this)
+    return readable(read(caller, post_id))

@@ -12,9 +12,10 @@ from server.accounts.scope import Owned, check_owners, check_usable, hold
 from server.base import errors
 from server.base.identity import Caller, Clock, new_id
 from server.posts import lists, statements, target_lists
-from server.posts.checks import check_content, check_sendable, check_time
+from server.posts.checks import check_content, check_time
 from server.posts.found import lock, read, readable, state_name
 from server.posts.rows import Content, ListedTarget, PostRow, TargetRow
+from server.posts.sendable import check_sendable
 from server.posts.states import EDITABLE
 from server.storage.database import database
 from server.storage.listing import Found

@@ -132,13 +132,8 @@ NOT_PUBLISHED = Command(
     WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
     """,
 )
-# After its targets have changed.
-STAND = Command(
-    "posts.stand",
-    """
-    UPDATE social_post
-    SET state = $state, scheduled_time = $scheduled_time, version = version + 1, update_time = $now
-    WHERE project_id = $project AND id = $id
-    """,
+RESCHEDULE = Command(
+    "posts.reschedule",
+    "UPDATE social_post SET scheduled_time = $scheduled_time WHERE project_id = $project AND id = $id",
 )
 DELETE = Command("posts.delete", "DELETE FROM social_post WHERE project_id = $project AND id = $id")

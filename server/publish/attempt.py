@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from server.accounts.publishing import Usable
+from server.posts.states import PENDING
 from server.publish import parts, rate_limits
 from server.publish.publisher import Publisher, Sender, Sending, Step
-from server.publish.records import PENDING, Stored, Target
+from server.publish.records import Stored, Target
 from server.storage.due_work import Leased
 
 # What was uploaded is not kept for ever where it is.

@@ -70,6 +70,18 @@ def tokens_refused() -> PublishFailed:
     return PublishFailed(AUTH, "TOKENS_REFUSED", f"The platform refuses the account's tokens. {_RECONNECT}")
 
 
+def unanswered(code: str) -> PublishFailed:
+    """Nobody knows how a call ended that publishes nothing."""
+    return PublishFailed(NETWORK, code, "The platform did not answer; it is tried again.", retryable=True)
+
+
+def not_ready() -> PublishFailed:
+    """The platform does not come to an end with what it was given."""
+    return PublishFailed(
+        PLATFORM, "NOT_READY", "The platform is still at work on what it was given.", retryable=True
+    )
+
+
 def internal() -> PublishFailed:
     """A defect, or what nobody expected, while nothing was published."""
     return PublishFailed(PLATFORM, "INTERNAL", "The server failed; its log has the details.", retryable=True)

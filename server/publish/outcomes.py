@@ -5,10 +5,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from server.posts.states import FAILED, PENDING, PUBLISHED, SENDING, UNCONFIRMED
 from server.publish import failures, parts, rate_limits, records
 from server.publish.attempt import Attempt
 from server.publish.publisher import PublishFailed
-from server.publish.records import FAILED, KIND, PENDING, PUBLISHED, SENDING, UNCONFIRMED
+from server.publish.records import KIND
 from server.publish.steps import Later, Taken, still_open
 from server.storage.due_work import wake
 

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
+from server.posts.states import CANCELLED, PENDING, PUBLISHED, SENDING
 from server.publish.publisher import MediaItem, Part
-from server.publish.records import CANCELLED, PENDING, PUBLISHED, SENDING, Stored
+from server.publish.records import Stored
 
 # What became of a follow-up, by the names of PublishedFollowUp.
 Outcome = dict[str, Any]

@@ -11,19 +11,12 @@ from typing import Any, NamedTuple
 
 from psycopg2.errors import UniqueViolation
 
-from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.posts.statements import LOCK
-from server.posts.states import RECOMPUTE
+from server.posts.states import PENDING, PUBLISHED, RECOMPUTE, SENDING, UNCONFIRMED
 from server.storage.database import database
 from server.storage.due_work import CHANNEL, Kind, Leased
 from server.storage.statements import Statement, jsonb
 
-PENDING = pb.SOCIAL_POST_TARGET_STATE_PENDING
-SENDING = pb.SOCIAL_POST_TARGET_STATE_SENDING
-PUBLISHED = pb.SOCIAL_POST_TARGET_STATE_PUBLISHED
-FAILED = pb.SOCIAL_POST_TARGET_STATE_FAILED
-UNCONFIRMED = pb.SOCIAL_POST_TARGET_STATE_UNCONFIRMED
-CANCELLED = pb.SOCIAL_POST_TARGET_STATE_CANCELLED
 # Whoever violates it has found another worker sending for the account: the law, whatever `ready` has seen.
 ONE_AT_A_TIME = "social_post_target_sending"
 

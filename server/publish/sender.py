@@ -11,12 +11,13 @@ from collections.abc import Callable
 from server.accounts import refresh_records
 from server.accounts.publishing import NotUsable, PublishingAccounts
 from server.base.errors import HitchpostError
+from server.posts.states import PENDING, PUBLISHED, SENDING
 from server.publish import failures, outcomes, parts, rate_limits, records, steps
 from server.publish.account_limits import AccountLimits
 from server.publish.attempt import Attempt
 from server.publish.publisher import PublishFailed, TokenExpired
 from server.publish.publishers import Publishers
-from server.publish.records import KIND, PENDING, PUBLISHED, SENDING, Target
+from server.publish.records import KIND, Target
 from server.publish.renewals import Renewals
 from server.publish.steps import Later, LeaseLost, Unconfirmed
 from server.storage.database import database

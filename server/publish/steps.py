@@ -32,7 +32,6 @@ Answer = TypeVar("Answer")
 STEP_SECONDS, PUBLISH_SECONDS = 600.0, 60.0
 # How often a step that publishes is taken again without a pause, when it may be.
 RERUNS = 3
-RERUN_SECONDS = 5.0
 
 
 class Later(Exception):
@@ -87,11 +86,11 @@ def take(attempt: Attempt) -> Taken:
 def _take(attempt: Attempt, step: Step) -> Values:
     try:
         return _called(attempt, lambda sending: attempt.publisher.run(step, sending), STEP_SECONDS, step)
+    except NotYet as error:
+        raise _not_yet(attempt, error) from None
     except Uncertain as error:
         # Nothing was to be published: to take it again does no harm.
-        raise PublishFailed(
-            failures.NETWORK, str(error), "The platform did not answer.", retryable=True
-        ) from None
+        raise failures.unanswered(str(error)) from None
 
 
 def _publish(attempt: Attempt, step: Step) -> Values:
@@ -107,7 +106,10 @@ def _publish(attempt: Attempt, step: Step) -> Values:
             return _run(attempt, step, record)
         except Uncertain as error:
             attempt.steps[name]["uncertain"] = str(error)
-    raise Later(backoff(RERUNS, first=RERUN_SECONDS))
+    record = attempt.steps[name]
+    if attempt.now - datetime.fromisoformat(record["begun"]) > failures.GIVE_UP:
+        raise Unconfirmed(record["uncertain"])
+    raise Later(backoff(attempt.leased.attempt, first=failures.FIRST_SECONDS, most=failures.MOST_SECONDS))
 
 
 def _run(attempt: Attempt, step: Step, record: Mapping[str, Any]) -> Values:
@@ -127,7 +129,7 @@ def _run(attempt: Attempt, step: Step, record: Mapping[str, Any]) -> Values:
         if not isinstance(failure, NotYet):
             raise
         _keep(attempt, {name: attempt.steps[name]})
-        raise Later(failure.seconds) from None
+        raise _not_yet(attempt, failure) from None
 
 
 def _settle(attempt: Attempt, step: Step, record: dict[str, Any]) -> Values | None:
@@ -142,6 +144,11 @@ def _settle(attempt: Attempt, step: Step, record: dict[str, Any]) -> Values | No
         raise Unconfirmed(record.get("uncertain") or str(error)) from None
     except (PublishFailed, TokenExpired, NotYet) as failure:
         raise still_open(attempt, record, failure) from None
+
+
+def _not_yet(attempt: Attempt, failure: NotYet) -> Exception:
+    """The platform is waited for, but not for ever."""
+    return Later(failure.seconds) if attempt.since < failures.GIVE_UP else failures.not_ready()
 
 
 def still_open(

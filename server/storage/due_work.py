@@ -64,8 +64,8 @@ class Kind(Generic[Row]):
     index on (project_id, due_time) WHERE due_time IS NOT NULL. `row` is a NamedTuple whose fields are the
     columns that a handler needs, `project_id` and the key among them. A lease is for `seconds`, of `batch`
     rows at most and `share` of each project; both stand in the statement, so that PostgreSQL plans it once.
-    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once. Statements
-    are named after `room`, where others have the kind's name.
+    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once.
+    Statements are named after `room` where others have the kind's name.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """A stand-in for a Mastodon server, which no test can run: a real HTTP server with the part of its API that
-connecting needs, in the shapes of its documentation."""
+connecting needs, in the shapes of its documentation; mastodon_statuses.py has what publishing needs."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from tests.kit.mastodon_statuses import Statuses
 from tests.kit.support import secret
 from tests.kit.web import serving
 
@@ -40,8 +41,15 @@ class Instance:
         self.revoked: list[str] = []
         # Instead of what the server would say: an answer by path.
         self.says: dict[str, Response] = {}
+        self.statuses = Statuses(self.url)
         self._codes: dict[str, str] = {}
         self._tokens: set[str] = set()
+
+    def token(self) -> str:
+        """A token of alice's."""
+        token = secret()
+        self._tokens.add(token)
+        return token
 
     @contextmanager
     def serving(self) -> Iterator["Instance"]:
@@ -49,6 +57,7 @@ class Instance:
         methods = ["GET", "POST"]
         with serving(Starlette(routes=[Route("/{path:path}", self._answer, methods=methods)])) as url:
             self.url, self.name = url, urlsplit(url).netloc
+            self.forget()
             yield self
 
     def description(self) -> dict[str, Any]:
@@ -72,6 +81,10 @@ class Instance:
         self.visited.append(path)
         if path in self.says:
             return self.says[path]
+        if path.startswith("/api/") and (
+            said := await self.statuses.answer(request, known=self._knows(request))
+        ):
+            return said
         form = dict(parse_qsl((await request.body()).decode()))
         match path:
             case "/.well-known/oauth-authorization-server":
@@ -86,6 +99,9 @@ class Instance:
             case "/api/v1/accounts/verify_credentials":
                 return self._account(request.headers["authorization"])
         return JSONResponse({"error": "Not Found"}, 404)
+
+    def _knows(self, request: Request) -> bool:
+        return request.headers.get("authorization", "").removeprefix("Bearer ") in self._tokens
 
     def _register(self, form: Mapping[str, str]) -> Response:
         assert form == {
@@ -104,9 +120,7 @@ class Instance:
             challenge = self._codes.pop(form["code"], "")
             if create_s256_code_challenge(form["code_verifier"]) != challenge:
                 return JSONResponse({"error": "invalid_grant"}, 400)
-        token = secret()
-        self._tokens.add(token)
-        return JSONResponse({"access_token": token, "token_type": "Bearer", "created_at": 1573979017})
+        return JSONResponse({"access_token": self.token(), "token_type": "Bearer", "created_at": 1573979017})
 
     def _account(self, authorization: str) -> Response:
         if authorization.removeprefix("Bearer ") not in self._tokens:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from psycopg2.extras import Json
+
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.accounts.publishing import PublishingAccounts
-from server.app import App
 from server.base.vault import Vault
 from server.platforms import Platforms
 from server.projects.platform_apps import PlatformApps
@@ -28,8 +29,8 @@ class Crash(BaseException):
 
 
 class Scripted(Publisher):
-    """Publishes to a list. `script` may have something for "run <step>", "settle <step>", "limits"; what it has
-    several things for happens one after the other, the last again and again."""
+    """Publishes to a list. `script` may have something for "run <step>" and "settle <step>"; of several
+    things one happens after the other, the last again and again."""
 
     platform = "sandbox"
 
@@ -64,9 +65,6 @@ class Scripted(Publisher):
     def settle(self, step: Step, sending: Sending) -> Values:
         values = self._act(f"settle {step.name}", sending)
         return super().settle(step, sending) if values is None else values
-
-    def limits(self, sender: Any, until: float) -> Values | None:
-        return None
 
     def accept(self, sending: Sending) -> Values:
         """The platform has it."""
@@ -164,8 +162,6 @@ class Posting:
             self._keep(post_id, account, steps)
 
     def _keep(self, post_id: str, account: str, steps: Mapping[str, Any]) -> None:
-        from psycopg2.extras import Json
-
         self.sql(
             "UPDATE social_post_target SET steps = %s WHERE social_post_id = %s AND social_account_id = %s",
             Json(dict(steps)),
@@ -206,8 +202,3 @@ def due_in(sql: Sql, post_id: str) -> float | None:
     )
     assert seconds is None or isinstance(seconds, float)
     return seconds
-
-
-def app_sender(app: App) -> Sender:
-    """The server's own."""
-    return app.sender

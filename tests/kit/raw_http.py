@@ -82,6 +82,24 @@ def drip(connection: socket.socket, piece: bytes, every: float, seconds: float) 
     raise AssertionError(f"no answer within {seconds} s")
 
 
+@contextmanager
+def once(answer: bytes) -> Iterator[str]:
+    """A server on a loopback port that sends this to its first client, and closes; gives its URL."""
+
+    def answered(listener: socket.socket) -> None:
+        with suppress(OSError), listener.accept()[0] as client:
+            client.settimeout(10)
+            client.recv(65_536)
+            client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=answered, args=(listener,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
 class Endless:
     """A server that answers with `head`, and then with `piece` for as long as one listens."""
 

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1.social_post_service_pb2 import SocialPostState
 from server.base.identity import new_id, utc_now
 from tests.conftest import Running
@@ -60,7 +61,10 @@ def test_a_post_without_a_time_is_a_draft(client: Client) -> None:
 
 
 def test_a_post_with_a_time_is_scheduled_and_all_of_it_is_kept(client: Client) -> None:
-    one, other = client.connect(), client("SocialAccountService/ImportSocialAccount", _on_x()).social_account
+    one, other = (
+        client.connect(),
+        client("SocialAccountService/ImportSocialAccount", _on_mastodon()).social_account,
+    )
     override = {"social_account_id": one.id, "caption": "for one", "media": MEDIA[:1]}
     fields = {
         "external_id": "campaign",
@@ -83,14 +87,14 @@ def test_a_post_with_a_time_is_scheduled_and_all_of_it_is_kept(client: Client) -
     assert {name: getattr(post, name) for name in kept} == {name: getattr(wanted, name) for name in kept}
     assert post.state == 2
     assert [(target.social_account_id, target.platform, target.state) for target in post.targets] == [
-        (other.id, 5, 1),
+        (other.id, platform_pb2.PLATFORM_MASTODON, 1),
         (one.id, 1, 1),
     ]
     assert _get(client, post.id) == post
 
 
-def _on_x() -> Any:
-    return import_request(unique("profile"), platform="PLATFORM_X")
+def _on_mastodon() -> Any:
+    return import_request(unique("profile"), platform="PLATFORM_MASTODON")
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(microseconds=1), timedelta(days=9000)])
@@ -384,9 +388,9 @@ def test_only_drafts_and_scheduled_posts_change(client: Client, sql: SqlRunner, 
 
 FILTERS: dict[str, Sequence[Any]] = {
     "external_ids": (None, ["spring"], ["spring", "summer", "winter"]),
-    "platforms": (None, [1], [5], [1, 5], [12]),
+    "platforms": (None, [1], [12], [1, 12], [5]),
     "states": (None, [1], [2, 6]),
-    "social_account_ids": (None, ["sandbox"], ["x", "other"]),
+    "social_account_ids": (None, ["sandbox"], ["mastodon", "other"]),
     "scheduled_after": (None, SPRING, SPRING + timedelta(microseconds=1)),
     "scheduled_before": (None, SUMMER, SUMMER + timedelta(microseconds=1)),
 }
@@ -409,13 +413,13 @@ def _matches(post: Any, filters: dict[str, Any]) -> bool:
 
 def test_every_filter_alone_and_with_every_other(client: Client, stranger: Client, sql: SqlRunner) -> None:
     ids = {"sandbox": client.connect().id, "other": client.connect().id}
-    ids["x"] = client("SocialAccountService/ImportSocialAccount", _on_x()).social_account.id
+    ids["mastodon"] = client("SocialAccountService/ImportSocialAccount", _on_mastodon()).social_account.id
     stranger.draft(stranger.connect().id, external_id="spring", scheduled_time=SPRING)
     for tag, time, accounts in itertools.product(
-        (None, "spring", "summer"), (None, SPRING, SUMMER), (["sandbox"], ["x"], ["other", "x"])
+        (None, "spring", "summer"), (None, SPRING, SUMMER), (["sandbox"], ["mastodon"], ["other", "mastodon"])
     ):
         client.draft(*(ids[name] for name in accounts), external_id=tag, scheduled_time=time)
-    failed = client.draft(ids["x"], external_id="spring", scheduled_time=SUMMER)
+    failed = client.draft(ids["mastodon"], external_id="spring", scheduled_time=SUMMER)
     sql("UPDATE social_post SET state = 6 WHERE id = %s", failed.id)
     everything = client(LIST).social_posts
     assert len(everything) == 28

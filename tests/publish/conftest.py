@@ -14,8 +14,8 @@ from tests.kit.support import Client
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_else_is_due(running: Running, sql: Sql) -> None:
+@pytest.fixture
+def nothing_else_is_due(running: Running, sql: Sql) -> None:
     sql("UPDATE social_post_target SET due_time = NULL, lease_time = NULL WHERE due_time IS NOT NULL")
     sql("UPDATE social_post_target SET state = 4 WHERE state = 2")
     sql("DELETE FROM rate_limit")
@@ -28,6 +28,8 @@ def platform() -> Scripted:
 
 
 @pytest.fixture
-def posting(platform: Scripted, client: Client, running: Running, sql: Sql) -> Posting:
+def posting(
+    platform: Scripted, client: Client, running: Running, sql: Sql, nothing_else_is_due: None
+) -> Posting:
     """A project that posts to it."""
     return Posting(client, sql, sender(platform, rows_of(running.settings), Vault(ENCRYPTION_KEY)))
