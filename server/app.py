@@ -16,12 +16,14 @@ from server.config import SettingMissing, Settings
 from server.platforms import Platforms, bluesky
 from server.platforms.atproto_client import AtprotoClient, read_key
 from server.platforms.bluesky import Bluesky
+from server.platforms.http import Http
 from server.posts.dispatch import Dispatch
 from server.posts.posts import Posts
 from server.projects.platform_apps import PlatformApps
 from server.projects.registered_apps import RegisteredApps
 from server.publish import publishers
 from server.publish.publishers import Publishers
+from server.publish.rehearsal import Rehearsal
 from server.publish.sender import Sender
 from server.storage.clock import DatabaseClock
 from server.storage.database import database
@@ -38,6 +40,7 @@ class App:
     app_passwords: AppPasswords
     posts: Posts
     dispatch: Dispatch
+    rehearsal: Rehearsal
     platform_apps: RegisteredApps
     revoker: Revoker
     refresher: Refresher
@@ -77,6 +80,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         AppPasswords(clock, sky, accounts),
         Posts(clock),
         Dispatch(clock),
+        Rehearsal(clock, Http(allow_private=settings.allow_private_addresses)),
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),

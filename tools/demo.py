@@ -5,10 +5,13 @@ Every call and its answer is printed. Exits with 0 only if the story went as tol
 
 import secrets
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
+import httpx2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -22,11 +25,15 @@ from server.config import Settings
 from server.run.embedded import dev_key_file
 from tools.person import Person
 
+# From when a post is created to when it is due, and how long it may take from there on.
+AHEAD, PATIENCE_SECONDS = timedelta(seconds=3), 60.0
+
 
 class Story:
-    """Calls a server and prints what is said."""
+    """Calls a server and prints what is said; `web_url` is where its pages are."""
 
-    def __init__(self, channel: grpc.Channel, key: str) -> None:
+    def __init__(self, channel: grpc.Channel, key: str, web_url: str) -> None:
+        self.web_url = web_url
         self.accounts = accounts_grpc.SocialAccountServiceStub(channel)
         self.posts = posts_grpc.SocialPostServiceStub(channel)
         self.metadata = (("authorization", f"Bearer {key}"),)
@@ -124,6 +131,48 @@ def play(story: Story) -> None:
     )
     assert after == listed, "the account changed"
     story.tell(f"The hijack was refused; @{handle} is still {mia}'s, byte for byte.")
+    publish(story, account_id, campaign, handle)
+
+
+def publish(story: Story, account_id: str, campaign: str, handle: str) -> None:
+    """A post with a picture and a first comment, from its schedule to the timeline."""
+    story.tell(f"6. A post of {campaign} is scheduled, with a picture and a first comment.")
+    post = posts_pb.SocialPost(
+        external_id=campaign,
+        caption="Good morning!",
+        social_account_ids=[account_id],
+        media=[
+            {"url": f"{story.web_url}/sandbox/pictures/sunrise.png", "alt_text": "A sunrise over the sea"}
+        ],
+        follow_ups=[{"caption": "Breakfast is until eleven."}],
+    )
+    post.scheduled_time.FromDatetime(datetime.now(UTC) + AHEAD)
+    created = story.call(story.posts.CreateSocialPost, posts_pb.CreateSocialPostRequest(social_post=post))
+
+    story.tell("7. Its time comes, and everybody sees it.")
+    print("  .. waiting until a worker has published it, and the comment")
+    [target] = published(story, created.social_post.id).targets
+    print(f"  <- {posts_pb.SocialPostTargetState.Name(target.state)} {_json(target)}")
+    timeline = f"{story.web_url}/sandbox/timeline"
+    shown = httpx2.get(timeline, headers={"Accept": "application/json"}, trust_env=False).json()["posts"]
+    [seen] = [post for post in shown if post["handle"] == handle]
+    assert seen["url"] == target.platform_post_url, (seen, target)
+    assert [medium["alt_text"] for medium in seen["media"]] == ["A sunrise over the sea"], seen
+    assert [reply["text"] for reply in seen["replies"]] == ["Breakfast is until eleven."], seen
+    story.tell(f"It is on the timeline, with picture and comment: {timeline}")
+
+
+def published(story: Story, post_id: str) -> posts_pb.SocialPost:
+    """The post, once it and what follows on it are published."""
+    until, wanted = time.monotonic() + PATIENCE_SECONDS, posts_pb.SOCIAL_POST_TARGET_STATE_PUBLISHED
+    while time.monotonic() < until:
+        request = posts_pb.GetSocialPostRequest(social_post_id=post_id)
+        post = story.posts.GetSocialPost(request, metadata=story.metadata, timeout=30).social_post
+        states = {part.state for target in post.targets for part in (target, *target.follow_ups)}
+        if states == {wanted}:
+            return post
+        time.sleep(0.2)
+    raise SystemExit(f"not published within {PATIENCE_SECONDS:g} s: {_json(post)}")
 
 
 def main() -> None:
@@ -137,7 +186,7 @@ def main() -> None:
             grpc.channel_ready_future(channel).result(timeout=5)
         except grpc.FutureTimeoutError:
             sys.exit(f"No server answers at {settings.grpc_address}: start it first, with make run.")
-        play(Story(channel, key_file.read_text().strip()))
+        play(Story(channel, key_file.read_text().strip(), settings.public_url))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -16,11 +17,16 @@ ALGORITHM = "ES256"
 
 class Dpop:
     """One key, and the requests that are signed with it. A server that wants its nonce in the signature says
-    so, and is asked once more.
+    so, and is asked once more; later requests to it have the nonce at once.
+
+    `clock` is what a signature says of its time: a server refuses one that differs by minutes from its own.
     """
 
-    def __init__(self, key: ECKey) -> None:
+    def __init__(self, key: ECKey, clock: Callable[[], float] = time.time) -> None:
         self._key = key
+        self._clock = clock
+        # The latest of each server (8.2).
+        self._nonces: dict[str, str] = {}
 
     @classmethod
     def new(cls) -> "Dpop":
@@ -28,9 +34,9 @@ class Dpop:
         return cls(ECKey.generate_key("P-256"))
 
     @classmethod
-    def of(cls, stored: str) -> "Dpop":
+    def of(cls, stored: str, clock: Callable[[], float] = time.time) -> "Dpop":
         """The one of which `private_key` was kept."""
-        return cls(ECKey.import_key(json.loads(stored)))
+        return cls(ECKey.import_key(json.loads(stored)), clock)
 
     @property
     def private_key(self) -> str:
@@ -38,15 +44,32 @@ class Dpop:
         return json.dumps(self._key.as_dict(private=True))
 
     async def request(
-        self, client: httpx2.AsyncClient, method: str, url: str, token: str | None = None, **more: Any
+        self,
+        client: httpx2.AsyncClient,
+        method: str,
+        url: str,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], AsyncIterable[bytes]] | None = None,
+        **more: Any,
     ) -> httpx2.Response:
-        """The answer; `token` is an access token bound to this key, `more` as for client.request."""
-        response = await client.request(method, url, headers=self._headers(method, url, token, ""), **more)
-        nonce = response.headers.get("DPoP-Nonce", "")
-        if nonce and _wants_nonce(response):
+        """The answer; `token` is an access token bound to this key, `body` begins the request's body, each
+        time from its beginning, `more` is as for client.request."""
+        server = httpx2.URL(url).netloc.decode("ascii")
+        for attempt in (1, 2):
             response = await client.request(
-                method, url, headers=self._headers(method, url, token, nonce), **more
+                method,
+                url,
+                headers={
+                    **(headers or {}),
+                    **self._headers(method, url, token, self._nonces.get(server, "")),
+                },
+                **(more if body is None else {**more, "content": body()}),
             )
+            if nonce := response.headers.get("DPoP-Nonce", ""):
+                self._nonces[server] = nonce
+            if attempt == 2 or not (nonce and _wants_nonce(response)):
+                break
         return response
 
     def _headers(self, method: str, url: str, token: str | None, nonce: str) -> dict[str, str]:
@@ -60,7 +83,7 @@ class Dpop:
             "htm": method,
             # Without query and fragment.
             "htu": str(httpx2.URL(url).copy_with(query=None, fragment=None)),
-            "iat": int(time.time()),
+            "iat": int(self._clock()),
         }
         if nonce:
             claims["nonce"] = nonce

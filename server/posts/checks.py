@@ -6,14 +6,14 @@ from server.base import errors, sizes
 from server.posts.rows import Content
 
 
-def check_content(content: Content) -> None:
+def check_content(content: Content, *, needs_account: bool = True) -> None:
     """What concerns several fields at once, and so holds for the whole post after an update too.
 
     Raises InvalidArgument.
     """
     if not content.caption and not content.media:
         raise errors.invalid("social_post.caption", "must not be empty when there is no media")
-    if not content.social_account_ids:
+    if needs_account and not content.social_account_ids:
         raise errors.invalid("social_post.social_account_ids", "must name at least one account")
     if not content.overrides.keys() <= set(content.social_account_ids):
         raise errors.invalid("social_post.account_overrides", "may only name accounts of social_account_ids")

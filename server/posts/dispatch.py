@@ -22,6 +22,8 @@ from server.storage.statements import jsonb
 
 # The kind of due work that sending is (publish/records.py).
 SENDING_WORK = "posts"
+# What the error of an UNCONFIRMED target becomes.
+NOT_PUBLISHED = {"retryable": True, "message": "It was not published. RetrySocialPost sends it again."}
 
 
 class Resolution(NamedTuple):
@@ -50,8 +52,9 @@ class Dispatch:
                 raise errors.SocialPostNotPublishable(state=state_name(post.state))
             check_sendable(caller, post.content())
             ids = [target.social_account_id for target in post.targets]
+            statements.SET_TIME.run(project=caller.project_id, id=post_id, now=now)
             _due_now(caller, post_id, ids, now)
-            return _changed(caller, post_id, scheduled_time=now)
+            return _changed(caller, post_id)
 
     def cancel(self, caller: Caller, post_id: str, etag: str) -> PostRow:
         """Calls off what is scheduled and not begun; what is begun goes on, and the answer says so.
@@ -104,7 +107,7 @@ class Dispatch:
                 # The first follow-up may be due at once.
                 due_work.wake(SENDING_WORK)
             else:
-                statements.NOT_PUBLISHED.run(**this)
+                statements.NOT_PUBLISHED.run(**this, error=jsonb(NOT_PUBLISHED))
             return _changed(caller, post_id)
 
 
@@ -129,10 +132,8 @@ def _failed(post: PostRow, account_ids: Sequence[str]) -> list[str]:
 def _published(post: PostRow, resolution: Resolution, now: datetime) -> dict[str, Any]:
     """The columns of a target that was published after all.
 
-    Its follow-ups go on when it is known what they reply to: the post's id, which the step that would have
-    found it out has as its result.
+    Its follow-ups go on when it is known what they reply to.
     """
-    found = {"id": resolution.platform_post_id, "url": resolution.platform_post_url}
     goes_on = bool(post.follow_ups) and resolution.platform_post_id is not None
     ended = [] if goes_on else [{"state": CANCELLED}] * len(post.follow_ups)
     return {
@@ -140,7 +141,6 @@ def _published(post: PostRow, resolution: Resolution, now: datetime) -> dict[str
         "due_time": now + timedelta(seconds=post.follow_ups[0]["delay"]) if goes_on else None,
         "platform_post_id": resolution.platform_post_id,
         "platform_post_url": resolution.platform_post_url,
-        "steps": jsonb({"0/resolved": {"result": {name: text for name, text in found.items() if text}}}),
         "follow_ups": jsonb(ended),
     }
 
@@ -150,10 +150,7 @@ def _due_now(caller: Caller, post_id: str, account_ids: Collection[str], now: da
     due_work.wake(SENDING_WORK)
 
 
-def _changed(caller: Caller, post_id: str, scheduled_time: datetime | None = None) -> PostRow:
-    """The post as it is once its targets have changed; `scheduled_time` if it is new."""
-    this = {"project": caller.project_id, "id": post_id}
-    if scheduled_time is not None:
-        statements.RESCHEDULE.run(**this, scheduled_time=scheduled_time)
-    RECOMPUTE.run(**this)
+def _changed(caller: Caller, post_id: str) -> PostRow:
+    """The post after its targets have changed: it stands where they do."""
+    RECOMPUTE.run(project=caller.project_id, id=post_id)
     return readable(read(caller, post_id))

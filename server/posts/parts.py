@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from server.platforms import text_length
 from server.platforms.limits import Counting, Limits
-from server.platforms.media_types import kind_of, type_by_address
+from server.platforms.media_types import kind_of, type_by_address, wrong_medium
 
 Media = Sequence[Mapping[str, str]]
 
@@ -40,12 +40,16 @@ class Lengths:
 
 
 class PartChecks:
-    """The limits of a platform, or of an account of it, as checks."""
+    """The limits of a platform, or of an account of it, as checks.
 
-    def __init__(self, platform: str, limits: Limits, lengths: Lengths) -> None:
+    `seen` has the types of media that somebody has looked at, by their addresses; of all others only what
+    the address says is known."""
+
+    def __init__(self, platform: str, limits: Limits, lengths: Lengths, seen: Mapping[str, str]) -> None:
         self.platform = platform
         self.limits = limits
         self._lengths = lengths
+        self._seen = seen
 
     def text(self, path: str, before: str, text: str) -> Iterator[Wrong]:
         """A text; `before` is folded before it, and counts with it."""
@@ -64,9 +68,9 @@ class PartChecks:
         """The media of a part: how many, which together, and what is told of each without looking at it."""
         yield from self._count(path, media)
         for index, medium in enumerate(media):
-            content_type = type_by_address(medium["url"])
-            if content_type is not None and content_type not in self.limits.media_types:
-                yield Wrong(f"{path}[{index}].url", self.wrong_type(content_type))
+            content_type = self._type(medium)
+            if wrong := wrong_medium(self.platform, self.limits, content_type):
+                yield Wrong(f"{path}[{index}].url", wrong.description)
             most, counted_as = self._alt_text_limit(kind_of(content_type))
             if most is not None and (alt_text := medium.get("alt_text")):
                 has = self._lengths.of(alt_text, counted_as)
@@ -74,7 +78,7 @@ class PartChecks:
 
     def _count(self, path: str, media: Media) -> Iterator[Wrong]:
         limits = self.limits
-        kinds = [kind_of(type_by_address(medium["url"])) for medium in media]
+        kinds = [kind_of(self._type(medium)) for medium in media]
         images, videos = kinds.count("image"), kinds.count("video")
         if len(media) < limits.least_media:
             yield Wrong(path, f"must have at least {limits.least_media} media for {self.platform}")
@@ -96,9 +100,8 @@ class PartChecks:
             return video if kind == "video" else image
         return max(image, video, key=lambda limit: float("inf") if limit[0] is None else limit[0])
 
-    def wrong_type(self, content_type: str) -> str:
-        """What would be right instead of a medium of this type."""
-        return f"must be one of {', '.join(self.limits.media_types)} for {self.platform}; is {content_type}"
+    def _type(self, medium: Mapping[str, str]) -> str | None:
+        return self._seen.get(medium["url"]) or type_by_address(medium["url"])
 
     def poll(self, path: str, poll: Mapping[str, Any] | None, media: Media) -> Iterator[Wrong]:
         """A poll, as its message is in JSON, in a post with these media."""

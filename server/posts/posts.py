@@ -63,7 +63,7 @@ class Posts:
             **_columns(content),
         )
         check_usable(caller, content.social_account_ids, held)
-        return post._replace(targets=_target_rows(targets, held, post.scheduled_time))
+        return post._replace(targets=_target_rows(targets, held, post))
 
     def get(self, caller: Caller, post_id: str) -> PostRow:
         """One post. Raises SocialPostNotFound, OwnerMismatch, AnswerTooLarge."""
@@ -147,9 +147,8 @@ def _columns(content: Content) -> dict[str, Any]:
     }
 
 
-def _target_rows(
-    targets: Sequence[dict[str, Any]], held: Sequence[Owned], due_time: str | None
-) -> list[TargetRow]:
+def _target_rows(targets: Sequence[dict[str, Any]], held: Sequence[Owned], post: PostRow) -> list[TargetRow]:
+    """The targets of a post that has just been stored."""
     found = {account.id: account for account in held}
     return [
         TargetRow(
@@ -159,7 +158,8 @@ def _target_rows(
             target["state"],
             target["caption"],
             target["media"],
-            due_time=due_time,
+            due_time=post.scheduled_time,
+            follow_ups=[{"state": target["state"]}] * len(post.follow_ups),
         )
         for target in targets
     ]

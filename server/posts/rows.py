@@ -48,8 +48,8 @@ class Content(NamedTuple):
 class TargetRow(NamedTuple):
     """A post as it concerns one account; caption and media are None where they are the post's.
 
-    `owner` is the account's, now. `error` and each of `follow_ups` are dicts by the contract's names, times
-    ISO 8601; there are as many follow-ups as have been begun."""
+    `owner` is the account's, now. `error` and each of `follow_ups`, as many as the post has, are dicts by the
+    contract's names, times ISO 8601."""
 
     social_account_id: str
     owner: str | None
@@ -68,10 +68,9 @@ class TargetRow(NamedTuple):
 
 
 class ListedTarget(NamedTuple):
-    """A target by itself, without its content; its post has so many follow-ups."""
+    """A target by itself, without its content."""
 
     social_post_id: str
-    follow_ups: int
     target: TargetRow
 
     @property
@@ -119,9 +118,15 @@ class PostRow(NamedTuple):
         )
 
 
-# SQL: of a `target`, what TargetRow has beside its account, state and content.
-OUTCOME = """target.attempt_count, target.due_time, target.send_time, target.publish_time,
-          target.platform_post_id, target.platform_post_url, target.error, target.follow_ups"""
+# SQL: of a `target` what TargetRow has beside its account, state and content. What of its post's follow-ups
+# nobody has begun is shown as well, and so counts for the size of a page (base/sizes.py).
+OUTCOME = f"""target.attempt_count, target.due_time, target.send_time, target.publish_time,
+          target.platform_post_id, target.platform_post_url, target.error,
+          CASE WHEN post.follow_ups = '[]' THEN post.follow_ups ELSE target.follow_ups || COALESCE((
+            SELECT jsonb_agg(jsonb_build_object('state', {pb.SOCIAL_POST_TARGET_STATE_PENDING}))
+            FROM generate_series(
+              jsonb_array_length(target.follow_ups) + 1, jsonb_array_length(post.follow_ups))
+          ), '[]') END"""
 # SQL: a `post` with its targets as one JSON array, so that a page of posts is one statement. psycopg2 takes
 # longer for the name and the value of one column than orjson takes for a row.
 STORED = f"""json_build_array(

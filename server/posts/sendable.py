@@ -25,6 +25,7 @@ RECONNECT: Mapping[int, str] = {
 UNKNOWN = "can't be published to: this server doesn't know yet how that platform takes posts"
 # The fields of SocialPost, in their order.
 _ORDER = ("caption", "social_account_ids", "media", "account_overrides", "platform_options", "follow_ups")
+_AFTER = len(_ORDER)
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -47,38 +48,52 @@ def check_sendable(caller: Caller, content: Content, only: Collection[str] | Non
     found = problems(content, [account for account in accounts if only is None or account.id in only])
     if found:
         wrong = dict.fromkeys(FieldViolation(problem.field, problem.description) for problem in found)
-        raise InvalidArgument(sorted(wrong, key=_place))
+        raise InvalidArgument(sorted(wrong, key=lambda violation: place(violation.field)))
 
 
-def _place(violation: FieldViolation) -> tuple[int, list[int]]:
-    """Where a field is in a request."""
-    name = re.split(r"[.\[]", violation.field.removeprefix("social_post."), maxsplit=1)[0]
-    return _ORDER.index(name), [int(number) for number in _NUMBERS.findall(violation.field)]
+def place(field: str) -> tuple[int, list[int]]:
+    """Where a field is in a request, to sort by."""
+    name = re.split(r"[.\[]", field.removeprefix("social_post."), maxsplit=1)[0]
+    return _ORDER.index(name) if name in _ORDER else _AFTER, [*map(int, _NUMBERS.findall(field))]
 
 
-def problems(content: Content, accounts: Sequence[Sendable], platforms: Sequence[int] = ()) -> list[Problem]:
-    """What keeps the post from each of these accounts, and from `platforms` in general, in this order."""
-    lengths = Lengths()
+def problems(
+    content: Content,
+    accounts: Sequence[Sendable],
+    platforms: Sequence[int] = (),
+    seen: Mapping[str, str] | None = None,
+) -> list[Problem]:
+    """What keeps the post from each of these accounts, and from `platforms` in general, in this order.
+
+    `seen` has the types of media by their addresses, where somebody has looked."""
+    known = _Known(Lengths(), seen or {})
     found = []
     for account in accounts:
         path = f"social_post.social_account_ids[{list(content.social_account_ids).index(account.id)}]"
-        for wrong in _of_account(content, account, path, lengths):
+        for wrong in _of_account(content, account, path, known):
             found.append(Problem(account.id, account.platform, *wrong))
     for index, platform in enumerate(platforms):
-        checks = _checks(platform, None, lengths)
+        checks = _checks(platform, None, known)
         wrongs = _of_content(content, None, checks) if checks else [Wrong(f"platforms[{index}]", UNKNOWN)]
         found += [Problem("", platform, *wrong) for wrong in wrongs]
     return found
 
 
-def _checks(platform: int, own: Mapping[str, Any] | None, lengths: Lengths) -> PartChecks | None:
+class _Known(NamedTuple):
+    """What is the same for all accounts."""
+
+    lengths: Lengths
+    seen: Mapping[str, str]
+
+
+def _checks(platform: int, own: Mapping[str, Any] | None, known: _Known) -> PartChecks | None:
     name = platform_name(platform)
     limits = limits_of(name, own)
-    return None if limits is None else PartChecks(name, limits, lengths)
+    return None if limits is None else PartChecks(name, limits, *known)
 
 
-def _of_account(content: Content, account: Sendable, path: str, lengths: Lengths) -> Iterator[Wrong]:
-    checks = _checks(account.platform, account.limits, lengths)
+def _of_account(content: Content, account: Sendable, path: str, known: _Known) -> Iterator[Wrong]:
+    checks = _checks(account.platform, account.limits, known)
     if checks is None:
         yield Wrong(path, UNKNOWN)
         return
@@ -114,12 +129,22 @@ def main_part(content: Content, account_id: str | None) -> tuple[tuple[str, str]
     return text, media
 
 
+def media_of(content: Content, account_id: str | None) -> list[tuple[str, str]]:
+    """All media that an account is sent: the path of the address, and the address."""
+    _, (path, media) = main_part(content, account_id)
+    parts = [(path, media)]
+    for index, follow_up in enumerate(content.follow_ups):
+        parts.append((f"social_post.follow_ups[{index}].media", follow_up["media"]))
+    return [
+        (f"{path}[{index}].url", medium["url"]) for path, media in parts for index, medium in enumerate(media)
+    ]
+
+
 def _lacking(content: Content, account: Sendable, limits: Limits) -> list[str]:
     """The scopes that the account would have to have; nobody knows those of an account without any."""
     if not account.scopes:
         return []
-    _, (_, media) = main_part(content, account.id)
-    has_media = bool(media) or any(follow_up["media"] for follow_up in content.follow_ups)
+    has_media = bool(media_of(content, account.id))
     return [
         patterns[0]
         for patterns in limits.scopes + (limits.media_scopes if has_media else ())

@@ -113,14 +113,14 @@ CANCEL = Command(
       AND state = 1
     """,
 )
-# With what was done before, so that nothing of it is done again.
+# What its follow-ups reply to is known by its id; what its steps had brought is of no more use.
 RESOLVE = Command(
     "posts.resolve",
     """
     UPDATE social_post_target
     SET state = 3, publish_time = $now, platform_post_id = $platform_post_id,
-        platform_post_url = $platform_post_url, error = NULL, steps = steps || $steps,
-        follow_ups = $follow_ups, due_time = $due_time, lease_time = NULL, worker = NULL
+        platform_post_url = $platform_post_url, error = NULL, steps = '{}', follow_ups = $follow_ups,
+        due_time = $due_time, lease_time = NULL, worker = NULL
     WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
     """,
 )
@@ -128,12 +128,12 @@ NOT_PUBLISHED = Command(
     "posts.not_published",
     """
     UPDATE social_post_target
-    SET state = 4, error = error || '{"retryable": true}', due_time = NULL, lease_time = NULL, worker = NULL
+    SET state = 4, error = error || $error, due_time = NULL, lease_time = NULL, worker = NULL
     WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
     """,
 )
-RESCHEDULE = Command(
-    "posts.reschedule",
-    "UPDATE social_post SET scheduled_time = $scheduled_time WHERE project_id = $project AND id = $id",
+SET_TIME = Command(
+    "posts.set_time",
+    "UPDATE social_post SET scheduled_time = $now WHERE project_id = $project AND id = $id",
 )
 DELETE = Command("posts.delete", "DELETE FROM social_post WHERE project_id = $project AND id = $id")

@@ -16,8 +16,8 @@ from server.storage.listing import Found, Listed, Shape
 _PAGE = f"""
     SELECT
       json_build_array(
-        page.post_id || '/' || page.account_id, post.follow_ups, page.account_id, account.external_id,
-        account.platform, target.state, NULL, NULL, {OUTCOME}
+        page.post_id || '/' || page.account_id, page.account_id, account.external_id, account.platform,
+        target.state, NULL, NULL, {OUTCOME}
       ) AS stored,
       page.post_id || '/' || page.account_id AS id
     FROM ({{keys}}) page, LATERAL (
@@ -25,7 +25,7 @@ _PAGE = f"""
       WHERE target.project_id = $project
         AND target.social_post_id = page.post_id AND target.social_account_id = page.account_id OFFSET 0
     ) target, LATERAL (
-      SELECT jsonb_array_length(post.follow_ups) AS follow_ups FROM social_post post
+      SELECT post.follow_ups FROM social_post post
       WHERE post.project_id = $project AND post.id = page.post_id OFFSET 0
     ) post, LATERAL (
       SELECT account.external_id, account.platform FROM social_account account
@@ -161,8 +161,8 @@ def _conditions(shape: Shape, filters: Mapping[str, Callable[[Shape], str]], but
 
 
 def _listed_target(stored: list[Any]) -> ListedTarget:
-    key, follow_ups, *target = stored
-    return ListedTarget(key.partition("/")[0], follow_ups, TargetRow._make(target))
+    key, *target = stored
+    return ListedTarget(key.partition("/")[0], TargetRow._make(target))
 
 
 def find(project_id: str, filters: Mapping[str, Any], after: str | None, size: int) -> Found[ListedTarget]:

@@ -20,7 +20,6 @@ from server.publish import mastodon_limits
 from server.publish.mastodon_content import status_of
 from server.publish.mastodon_look import Sent, look
 from server.publish.mastodon_server import (
-    MEDIA,
     PERMISSION,
     SCOPES,
     Server,
@@ -47,8 +46,6 @@ KEY_LIFE = timedelta(minutes=55)
 # Older versions don't let a second call with the key wait for a first that is still at work (mastodon#37879).
 AT_WORK = timedelta(minutes=2)
 POLL_SECONDS = 3.0
-TOO_LARGE = "The medium is larger than the account's server takes: use a smaller one."
-WRONG_TYPE = "The account's server doesn't take media of this type: use another one."
 
 
 class MastodonPublisher(Publisher):
@@ -83,12 +80,7 @@ class MastodonPublisher(Publisher):
         limits = limits_of(self.platform, sending.sender.limits)
         assert limits is not None
         server = self._server(sending)
-        most = max(limits.image_bytes, limits.video_bytes)
-        with self._media.fetched(item, most, sending.until) as file:
-            if file.content_type not in limits.media_types:
-                raise PublishFailed(MEDIA, "MEDIA_TYPE", WRONG_TYPE)
-            if file.size > limits.most_media_bytes(file.content_type):
-                raise PublishFailed(MEDIA, "MEDIA_SIZE", TOO_LARGE)
+        with self._media.taken(item, self.platform, limits, sending.until) as file:
             answer = server.ask(lambda client: _uploading(client, server, file, item.alt_text), "media")
         media_id = identifier(body(answer))
         if media_id is None:

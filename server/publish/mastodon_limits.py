@@ -54,7 +54,7 @@ def limits(answer: Any) -> Values:
 
 
 def _is_limit(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
+    return isinstance(value, int) and not isinstance(value, bool) and value < 2**53
 
 
 def keeps_keys(server: Server) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from server.platforms.http import Http
+from server.publish.bluesky import BlueskyPublisher
+from server.publish.mastodon import MastodonPublisher
 from server.publish.media import Media
 from server.publish.publisher import Publisher
 from server.publish.sandbox import SandboxPublisher
@@ -26,5 +28,9 @@ def load(public_url: str, *, allow_private: bool = False, without: Iterable[str]
     """All of them but those of platforms `without`; for the arguments see server.platforms.load."""
     http = Http(allow_private=allow_private, trusted=[public_url])
     media = Media(http)
-    known: list[Publisher] = [SandboxPublisher(public_url, http, media)]
+    known: list[Publisher] = [
+        SandboxPublisher(public_url, http, media),
+        BlueskyPublisher(http, media),
+        MastodonPublisher(http, media),
+    ]
     return Publishers(publisher for publisher in known if publisher.platform not in without)

@@ -14,13 +14,12 @@ from psycopg2.errors import UniqueViolation
 from server.posts.statements import LOCK
 from server.posts.states import PENDING, PUBLISHED, RECOMPUTE, SENDING, UNCONFIRMED
 from server.storage.database import database
+from server.storage.due_rows import Queues
 from server.storage.due_work import CHANNEL, Kind, Leased
 from server.storage.statements import Statement, jsonb
 
 # Whoever violates it has found another worker sending for the account: the law, whatever `ready` has seen.
 ONE_AT_A_TIME = "social_post_target_sending"
-
-_WAITS = f"{{}}.due_time IS NOT NULL AND {{}}.state IN ({PENDING}, {SENDING})"
 
 
 class Busy(Exception):
@@ -36,8 +35,32 @@ class Target(NamedTuple):
     state: int
 
 
+# Of the targets that are due those that may come first: of each account one that is to be sent, and all whose
+# follow-ups are due. What waits behind them is sorted, and never looked at one by one.
+_CANDIDATES = f"""
+          SELECT h.* FROM (
+            SELECT DISTINCT ON (w.social_account_id, w.apart)
+              w.social_account_id, w.social_post_id, w.due_time
+            FROM (
+              SELECT social_account_id, social_post_id, queue_time, due_time,
+                CASE WHEN state IN ({PENDING}, {SENDING}) THEN '' ELSE social_post_id END AS apart
+              FROM social_post_target WHERE project_id = p.project_id AND due_time <= now()
+              ORDER BY due_time OFFSET 0
+            ) w
+            ORDER BY w.social_account_id, w.apart, w.queue_time, w.social_post_id
+          ) h ORDER BY h.due_time"""
 # An account sends in order of queue_time, and one at a time: the first that waits keeps the others waiting,
-# also while it is being tried again. Follow-ups of what is published wait for nobody.
+# also while it is not due because it is tried again later. Follow-ups of what is published wait for nobody.
+_READY = f"""(r.state NOT IN ({PENDING}, {SENDING}) OR (
+            NOT EXISTS (
+              SELECT FROM social_post_target before
+              WHERE before.project_id = r.project_id AND before.social_account_id = r.social_account_id
+                AND before.due_time IS NOT NULL AND before.state IN ({PENDING}, {SENDING})
+                AND (before.queue_time, before.social_post_id) < (r.queue_time, r.social_post_id))
+            AND NOT EXISTS (
+              SELECT FROM social_post_target other
+              WHERE other.project_id = r.project_id AND other.social_account_id = r.social_account_id
+                AND other.state = {SENDING} AND other.social_post_id <> r.social_post_id)))"""
 KIND = Kind(
     "posts",
     "social_post_target",
@@ -47,16 +70,7 @@ KIND = Kind(
     share=16,
     seconds=30,
     room="publish",
-    ready=f"""(r.state NOT IN ({PENDING}, {SENDING}) OR (
-          NOT EXISTS (
-            SELECT FROM social_post_target before
-            WHERE before.project_id = r.project_id AND before.social_account_id = r.social_account_id
-              AND {_WAITS.format("before", "before")}
-              AND (before.queue_time, before.social_post_id) < (r.queue_time, r.social_post_id))
-          AND NOT EXISTS (
-            SELECT FROM social_post_target other
-            WHERE other.project_id = r.project_id AND other.social_account_id = r.social_account_id
-              AND other.state = {SENDING} AND other.social_post_id <> r.social_post_id)))""",
+    queues=Queues(("social_post_id", "social_account_id"), _CANDIDATES, _READY),
 )
 EVERY_SECONDS = 0.5
 # What is due for longer than this is not sent any more by itself: nobody expects it now.

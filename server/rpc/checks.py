@@ -155,12 +155,12 @@ def storable_time(value: TimestampMixin) -> str | None:
 
 
 def duration(least: timedelta, most: timedelta) -> Rule:
-    """A Duration between these, both included."""
+    """A Duration between these, both included, and neither negative."""
 
     @rule()
     def wrong(value: DurationMixin) -> str | None:
         with suppress(OverflowError):
-            if least <= value.ToTimedelta() <= most:
+            if 0 <= value.nanos < 1_000_000_000 and least <= value.ToTimedelta() <= most:
                 return None
         return f"must be {least.total_seconds():g} to {most.total_seconds():g} seconds"
 

@@ -88,7 +88,7 @@ def post(row: PostRow) -> dict[str, Any]:
         "platform_options": ParseDict(row.platform_options, posts_pb.PostPlatformOptions())
         if row.platform_options
         else None,
-        "targets": [target(row.id, one, len(row.follow_ups)) for one in row.targets],
+        "targets": [target(row.id, one) for one in row.targets],
         "etag": row.etag,
         "create_time": timestamp(row.create_time),
         "update_time": timestamp(row.update_time),
@@ -96,8 +96,8 @@ def post(row: PostRow) -> dict[str, Any]:
     }
 
 
-def target(post_id: str, row: TargetRow, follow_ups: int) -> dict[str, Any]:
-    """A target as the API shows it; a post has so many follow-ups."""
+def target(post_id: str, row: TargetRow) -> dict[str, Any]:
+    """A target of this post as the API shows it."""
     shown = {
         "social_account_id": row.social_account_id,
         "platform": row.platform,
@@ -115,15 +115,12 @@ def target(post_id: str, row: TargetRow, follow_ups: int) -> dict[str, Any]:
             "platform_post_url": row.platform_post_url,
             "error": row.error,
         }
-    if follow_ups:
-        shown["follow_ups"] = [_follow_up(row.follow_ups, index) for index in range(follow_ups)]
+    if row.follow_ups:
+        shown["follow_ups"] = [
+            {**follow_up, "publish_time": timestamp(follow_up.get("publish_time"))}
+            for follow_up in row.follow_ups
+        ]
     return shown
-
-
-def _follow_up(begun: Sequence[dict[str, Any]], index: int) -> dict[str, Any]:
-    if index >= len(begun):
-        return {"state": posts_pb.SOCIAL_POST_TARGET_STATE_PENDING}
-    return {**begun[index], "publish_time": timestamp(begun[index].get("publish_time"))}
 
 
 def platform_app(app: RegisteredApp) -> dict[str, Any]:

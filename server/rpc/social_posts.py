@@ -10,6 +10,7 @@ from server.base.identity import Caller, Clock
 from server.posts.dispatch import Dispatch, Resolution
 from server.posts.posts import Posts
 from server.posts.rows import PostRow
+from server.publish.rehearsal import Rehearsal
 from server.rpc import convert, idempotency, pagination
 from server.rpc.convert import optional
 from server.rpc.idempotency import Answer
@@ -19,9 +20,10 @@ from server.rpc.validation import POST_MASK
 class SocialPostServicer:
     """See protos/hitchpost/v1/social_post_service.proto."""
 
-    def __init__(self, posts: Posts, dispatch: Dispatch, clock: Clock) -> None:
+    def __init__(self, posts: Posts, dispatch: Dispatch, rehearsal: Rehearsal, clock: Clock) -> None:
         self._posts = posts
         self._dispatch = dispatch
+        self._rehearsal = rehearsal
         self._clock = clock
 
     def CreateSocialPost(
@@ -119,16 +121,16 @@ class SocialPostServicer:
             caller, request, lambda after, size: self._posts.list_targets(caller, filters, after, size)
         )
         return pb.ListSocialPostTargetsResponse(
-            social_post_targets=[
-                convert.target(row.social_post_id, row.target, row.follow_ups) for row in page.rows
-            ],
+            social_post_targets=[convert.target(*row) for row in page.rows],
             next_page_token=page.next_token,
         )
 
     def ValidateSocialPost(
         self, request: pb.ValidateSocialPostRequest, caller: Caller
     ) -> pb.ValidateSocialPostResponse:
-        raise NotImplementedError
+        content = convert.content(request.social_post)
+        problems = self._rehearsal.problems(caller, content, list(request.platforms))
+        return pb.ValidateSocialPostResponse(problems=[problem._asdict() for problem in problems])
 
     def _once(
         self, caller: Caller, request: Message, change: Callable[[], PostRow], kind: type[Answer]

@@ -13,6 +13,7 @@ from server.base.errors import HitchpostError
 from server.base.vault import Vault
 from server.config import Settings
 from server.projects import projects
+from server.publish import stuck
 from server.run import stored_secrets, tls, worker
 from server.storage import schema, statement_log
 from server.storage.database import Database
@@ -46,6 +47,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
             yield _finding("encryption keys", lambda: _encryption_keys(settings, database))
             for kind in worker.KINDS:
                 yield _finding(f"due work, {kind.name}", partial(_due, kind))
+            yield _finding("sending", _sending)
         yield _finding("connections", lambda: _connections(settings, database))
         yield _finding("PostgreSQL's log", lambda: _statement_log(database))
         yield _finding("clock", lambda: _clock(database))
@@ -125,6 +127,14 @@ def _due(kind: Kind[Any] | Forgetting) -> str:
     if late > LATE_SECONDS:
         raise Trouble(f"{said}; does hitchpost serve --role worker run, and what does its log say?")
     return said
+
+
+def _sending() -> str:
+    sending, unconfirmed = stuck.look()
+    said = f"{sending:,} for more than {stuck.SENDING_MINUTES} minutes, {unconfirmed:,} UNCONFIRMED"
+    if sending:
+        raise Trouble(f"{said}; what does the worker's log say, and does the platform answer?")
+    return f"{said}, which wait for ResolveSocialPostTarget" if unconfirmed else said
 
 
 def _connections(settings: Settings, database: Database) -> str:

@@ -23,7 +23,7 @@ def composed(app: App, keys: KeyRing) -> Mapping[str, Method | StreamingMethod]:
     """Every method, by its path."""
     servicers = (
         SocialAccountServicer(app.accounts, app.attempts, app.confirmations, app.app_passwords, app.clock),
-        SocialPostServicer(app.posts, app.dispatch, app.clock),
+        SocialPostServicer(app.posts, app.dispatch, app.rehearsal, app.clock),
         PlatformAppServicer(app.platform_apps),
     )
     by_type = {type(servicer): servicer for servicer in servicers}

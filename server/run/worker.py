@@ -42,7 +42,7 @@ KINDS = (*LEASED, *FORGOTTEN)
 def due_work(app: App) -> list[Work]:
     """Every kind with its handler, which is registered here, in the order of KINDS."""
     return [
-        Handling(records.KIND, app.sender.send, every=records.EVERY_SECONDS),
+        Handling(records.KIND, app.sender.send, records.EVERY_SECONDS),
         Handling(revocations.KIND, app.revoker.revoke),
         Handling(refresh_records.KIND, app.refresher.refresh),
         *FORGOTTEN,

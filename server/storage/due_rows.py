@@ -33,30 +33,66 @@ def waiting(table: str, time: str) -> str:
     )"""
 
 
+class Queues(NamedTuple):
+    """Rows that wait for each other: of all that are due only few may be had.
+
+    `candidates` is SQL for `key` columns and times of rows of project `p`, few of each queue, the oldest
+    first; `ready` a condition for a row `r` of these. Each of them is asked, but not what waits behind it.
+    """
+
+    key: Sequence[str]
+    candidates: str
+    ready: str
+
+    def rows(self, table: str, columns: Sequence[str], time: str, until: str, lock: str) -> str:
+        """What follows FROM, for rows `r` that may be had now."""
+        same = " AND ".join(f"r.{column} = q.{column}" for column in self.key)
+        return f"""({self.candidates}) q, LATERAL (
+          SELECT {", ".join(columns)} FROM {table} r
+          WHERE r.project_id = p.project_id AND {same} AND r.{time} <= {until} AND {self.ready} {lock}
+        ) r"""
+
+
 def oldest(
-    table: str, columns: Sequence[str], time: str, until: str, batch: int, share: int, ready: str = "true"
+    table: str,
+    columns: Sequence[str],
+    time: str,
+    until: str,
+    batch: int,
+    share: int,
+    queues: Queues | None = None,
 ) -> str:
-    """A CTE, `due`: up to `batch` rows, the oldest `share` of each project that are `ready`, a condition of a
-    row `r`; the projects in random order.
+    """A CTE, `due`: up to `batch` rows, the oldest `share` of each project; the projects in random order.
 
     They are locked until the transaction ends; those that others have locked are passed by.
     """
+    lock, named = "FOR UPDATE SKIP LOCKED", ", ".join(columns)
+    if queues:
+        rows = f"SELECT r.* FROM {queues.rows(table, columns, time, until, lock)} LIMIT {share}"
+    else:
+        rows = f"""SELECT {named} FROM {table} r WHERE r.project_id = p.project_id AND r.{time} <= {until}
+        ORDER BY r.{time} LIMIT {share} {lock}"""
     return f"""due AS MATERIALIZED (
       SELECT d.* FROM (
         SELECT project_id FROM waiting WHERE project_id IS NOT NULL ORDER BY random()
       ) p, LATERAL (
-        SELECT {", ".join(columns)} FROM {table} r
-        WHERE r.project_id = p.project_id AND r.{time} <= {until} AND {ready}
-        ORDER BY r.{time} LIMIT {share} FOR UPDATE SKIP LOCKED
+        {rows}
       ) d LIMIT {batch}
     )"""
 
 
 def backlog(
-    name: str, table: str, time: str, until: str, lease_time: str = "NULL", ready: str = "true"
+    name: str,
+    table: str,
+    time: str,
+    until: str,
+    lease_time: str = "NULL",
+    queues: Queues | None = None,
 ) -> Statement[Backlog]:
-    """What waits and is `ready`, see `oldest`; `lease_time` is the column that is still set when a lease has
-    run out."""
+    """What waits for a worker; `lease_time` is the column that is still set when a lease has run out."""
+    rows = f"{table} r WHERE r.project_id = p.project_id AND r.{time} <= {until}"
+    if queues:
+        rows = queues.rows(table, (time, lease_time), time, until, "OFFSET 0")
     return Statement(
         f"{name}.backlog",
         f"""
@@ -65,7 +101,7 @@ def backlog(
       coalesce(sum(d.ran_out), 0)::bigint
     FROM waiting p, LATERAL (
       SELECT count(*) AS due, min(r.{time}) AS oldest, count({lease_time}) AS ran_out
-      FROM {table} r WHERE r.project_id = p.project_id AND r.{time} <= {until} AND {ready}
+      FROM {rows}
     ) d
         """,
         Backlog._make,

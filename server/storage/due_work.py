@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from server.base.errors import HitchpostError
 from server.storage import due_rows
-from server.storage.due_rows import Backlog
+from server.storage.due_rows import Backlog, Queues
 from server.storage.statements import Command, Statement
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Kind(Generic[Row]):
     index on (project_id, due_time) WHERE due_time IS NOT NULL. `row` is a NamedTuple whose fields are the
     columns that a handler needs, `project_id` and the key among them. A lease is for `seconds`, of `batch`
     rows at most and `share` of each project; both stand in the statement, so that PostgreSQL plans it once.
-    `ready` is a condition for a row `r` that is due, when not each of them is to be leased at once.
+    `queues` says which of the rows that are due wait for others.
     Statements are named after `room` where others have the kind's name.
     """
 
@@ -78,7 +78,7 @@ class Kind(Generic[Row]):
         batch: int,
         share: int,
         seconds: float,
-        ready: str = "true",
+        queues: Queues | None = None,
         room: str = "",
     ) -> None:
         self.name = name
@@ -88,8 +88,8 @@ class Kind(Generic[Row]):
         self._columns: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
         self._row = row
         room = room or name
-        self._lease = Statement(f"{room}.lease", self._lease_sql(table, batch, share, ready), self._leased)
-        self._backlog = due_rows.backlog(room, table, "due_time", "now()", "lease_time", ready)
+        self._lease = Statement(f"{room}.lease", self._lease_sql(table, batch, share, queues), self._leased)
+        self._backlog = due_rows.backlog(room, table, "due_time", "now()", "lease_time", queues)
         # Only while the lease is ours: nobody has leased the row since, and no outcome has been recorded.
         this = " AND ".join(f"{column} = ${column}" for column in self._key)
         ours = f"{this} AND attempt = $attempt AND lease_time = $lease_time RETURNING project_id"
@@ -127,11 +127,11 @@ class Kind(Generic[Row]):
         """What waits for a worker just now."""
         return self._backlog.all()[0]
 
-    def _lease_sql(self, table: str, batch: int, share: int, ready: str) -> str:
+    def _lease_sql(self, table: str, batch: int, share: int, queues: Queues | None) -> str:
         """`due.lease_time` is of the lease before: set if it has run out, since each outcome erases it."""
         return f"""
     WITH RECURSIVE {due_rows.waiting(table, "due_time")},
-    {due_rows.oldest(table, (*self._key, "lease_time"), "due_time", "now()", batch, share, ready)}
+    {due_rows.oldest(table, (*self._key, "lease_time"), "due_time", "now()", batch, share, queues)}
     UPDATE {table} t
     SET due_time = {_LATER}, lease_time = now(), attempt = t.attempt + 1, worker = $worker
     FROM due WHERE {" AND ".join(f"t.{column} = due.{column}" for column in self._key)}
@@ -173,9 +173,14 @@ class Handling(Generic[Row]):
     threads that look at the kind share a batch, so that none of its rows waits behind a slow one.
     """
 
-    def __init__(self, kind: Kind[Row], handle: Callable[[Leased[Row]], None], *, every: float = 1.0) -> None:
+    every = 1.0
+
+    def __init__(
+        self, kind: Kind[Row], handle: Callable[[Leased[Row]], None], every: float | None = None
+    ) -> None:
         self.name = kind.name
-        self.every = every
+        if every is not None:
+            self.every = every
         self.backlog = kind.backlog
         self._kind = kind
         self._handle = handle

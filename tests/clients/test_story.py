@@ -61,7 +61,11 @@ def story(run_dir: Path, new_database: Callable[[], str]) -> Iterator[dict[str, 
     tls = {"tls_cert": str(run_dir / "cert.pem"), "tls_key": str(run_dir / "key.pem")}
     # In dev mode a browser may be sent back to this machine.
     dev = {"dev_mode": "true", "data_dir": str(run_dir)}
-    with serving(run_dir, url, **dev) as plain, serving(run_dir, url, **tls) as secure:
+    with (
+        serving(run_dir, url, **dev) as plain,
+        # One installation: the workers of both publish where browsers look.
+        serving(run_dir, url, **tls, public_url=plain.web_url) as secure,
+    ):
         with local_channel(plain.address) as channel:
             key = plain.new_client(channel).key
         yield {

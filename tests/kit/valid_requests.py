@@ -41,7 +41,17 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
         "account_overrides": [
             {"social_account_id": id_, "caption": "other", "media": media} for id_ in (first.id, last.id)
         ],
-        "platform_options": {"sandbox": {"visibility": "SANDBOX_VISIBILITY_PUBLIC"}},
+        "platform_options": {
+            "sandbox": {"visibility": "SANDBOX_VISIBILITY_PUBLIC"},
+            "bluesky": {"languages": ["en", "pt-BR"], "self_labels": ["nudity"], "no_link_card": True},
+            "mastodon": {
+                "visibility": "MASTODON_VISIBILITY_UNLISTED",
+                "spoiler_text": "careful",
+                "sensitive": True,
+                "language": "en",
+                "poll": {"options": ["yes", "no"], "duration": Duration(seconds=600)},
+            },
+        },
         "follow_ups": [{"caption": "and more", "media": media, "delay": Duration(seconds=60), "place": 2}]
         * 2,
     }

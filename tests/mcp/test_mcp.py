@@ -33,6 +33,8 @@ READS = {
     "list_social_accounts",
     "get_social_post",
     "list_social_posts",
+    "list_social_post_targets",
+    "validate_social_post",
     "list_platform_apps",
 }
 

@@ -20,6 +20,7 @@ from server.platforms.http import Http
 from server.platforms.limits import LIMITS, limits_of
 from server.publish.mastodon import AT_WORK, KEY_LIFE, MastodonPublisher
 from server.publish.mastodon_look import plain, text
+from server.publish.mastodon_server import Server
 from server.publish.media import Media
 from server.publish.publisher import (
     MediaItem,
@@ -44,23 +45,23 @@ OF_APP = ("read:accounts", "write:statuses", "write:media")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Instance, Instance]]:
+def instances() -> Iterator[tuple[Instance, Instance]]:
     with Instance().serving() as one, Instance().serving() as other:
         yield one, other
 
 
 @pytest.fixture
-def instance(running: tuple[Instance, Instance]) -> Instance:
-    running[0].forget()
-    return running[0]
+def instance(instances: tuple[Instance, Instance]) -> Instance:
+    instances[0].forget()
+    return instances[0]
 
 
 @pytest.fixture
-def elsewhere(running: tuple[Instance, Instance]) -> Iterator[Instance]:
+def elsewhere(instances: tuple[Instance, Instance]) -> Iterator[Instance]:
     """A server that no account is at."""
-    running[1].forget()
-    yield running[1]
-    assert running[1].visited == []
+    instances[1].forget()
+    yield instances[1]
+    assert instances[1].visited == []
 
 
 @pytest.fixture(scope="module")
@@ -354,24 +355,30 @@ def test_after_the_keys_hour_it_is_found_by_looking(publisher: MastodonPublisher
     assert publisher.settle(PUBLISH, sent)["id"] == status["id"]
 
 
+HOURS = timedelta(hours=2)
+PUBLIC = {"visibility": "MASTODON_VISIBILITY_PUBLIC"}
+
+
 @pytest.mark.parametrize(
-    ("age", "created", "said"),
+    ("age", "by_hand", "options"),
     [
         # The account's default may be that nobody else sees it.
         (KEY_LIFE, None, {}),
         (KEY_LIFE, None, {"visibility": "MASTODON_VISIBILITY_PRIVATE"}),
-        # It may be one that the server has changed, or somebody has edited.
-        (timedelta(hours=2), "hello, changed", {"visibility": "MASTODON_VISIBILITY_PUBLIC"}),
-        # Another with the same text, with a spoiler that was not sent.
-        (timedelta(hours=2), "hello", {"spoiler_text": "x"}),
+        # It may be one that the server has changed, or somebody has edited; or one like it.
+        (HOURS, {"status": "hello, changed"}, PUBLIC),
+        (HOURS, {"status": "hello"}, {**PUBLIC, "spoiler_text": "x"}),
+        (HOURS, {"status": "hello", "in_reply_to_id": "7"}, PUBLIC),
+        (HOURS, {"status": "hello", "media_ids": ["7"]}, PUBLIC),
     ],
 )
 def test_what_can_not_be_decided(
-    age: timedelta, created: str | None, said: Any, publisher: MastodonPublisher, instance: Instance
+    age: timedelta, by_hand: Any, options: Any, publisher: MastodonPublisher, instance: Instance
 ) -> None:
-    sent = later(sending(sender(instance), "hello", options=said), by=age)
-    if created:
-        instance.statuses.publish(status=created)
+    sent = later(sending(sender(instance), "hello", options=options), by=age)
+    instance.statuses.uploads["7"] = {"id": "7", "type": "image", "description": ""}
+    if by_hand:
+        instance.statuses.publish(**by_hand)
     with pytest.raises(Uncertain, match="NOT_FOUND"):
         publisher.settle(PUBLISH, sent)
 
@@ -397,8 +404,12 @@ def test_the_same_text_just_before_is_another(publisher: MastodonPublisher, inst
         publisher.settle(PUBLISH, sent)
 
 
-def test_more_statuses_than_are_looked_at(publisher: MastodonPublisher, instance: Instance) -> None:
-    sent = later(sending(sender(instance), "hello"), by=timedelta(hours=2))
+@pytest.mark.parametrize("media", [(), (MediaItem("https://files.example/a.png"),)])
+def test_more_statuses_than_are_looked_at(
+    media: tuple[MediaItem, ...], publisher: MastodonPublisher, instance: Instance
+) -> None:
+    done = {"media/0": {"media_id": "7", "ready": True}}
+    sent = later(sending(sender(instance), "hello", *media, options=PUBLIC, done=done), by=HOURS)
     for index in range(210):
         instance.statuses.publish(status=f"by hand {index}")
     with pytest.raises(Uncertain):
@@ -436,16 +447,20 @@ def test_a_server_that_is_away_is_asked_later(publisher: MastodonPublisher, inst
         publisher.settle(PUBLISH, sent)
 
 
-def test_the_servers_clock_is_allowed_for(publisher: MastodonPublisher, instance: Instance) -> None:
+def test_the_servers_clock_is_allowed_for(
+    publisher: MastodonPublisher, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the server's, which is five minutes behind, the status is from before it was begun."""
-    sent = sending(sender(instance), "hello", options={"visibility": "MASTODON_VISIBILITY_PUBLIC"})
-    now = utc_now() + timedelta(minutes=5)
-    status = instance.statuses.publish(status="hello")
-    sent = dataclasses.replace(sent, now=now, begun=now - timedelta(seconds=30))
+    sent = later(sending(sender(instance), "hello", options=PUBLIC), by=HOURS)
+    assert sent.begun is not None
+    behind = timedelta(minutes=5)
+    monkeypatch.setattr(Server, "clock", lambda server, response: sent.now - behind)
+    status = instance.statuses.publish(status="hello", created=sent.begun + timedelta(seconds=3) - behind)
     assert publisher.settle(PUBLISH, sent)["id"] == status["id"]
-    # How far it is behind is known but for seconds.
-    with pytest.raises(NotYet):
-        publisher.settle(PUBLISH, dataclasses.replace(sent, begun=now + timedelta(seconds=3)))
+    # How far it is behind is known but for some seconds.
+    status["created_at"] = (sent.begun + timedelta(seconds=1) - behind).isoformat()
+    with pytest.raises(Uncertain):
+        publisher.settle(PUBLISH, sent)
 
 
 @pytest.mark.parametrize("said", [[1], {"id": 1}, [{"id": "1"}], [{"id": "1", "created_at": 7}], "<html>"])
@@ -692,14 +707,13 @@ def test_a_video_that_the_server_has_lost(
 
 def test_an_answer_that_was_kept_on_the_way(publisher: MastodonPublisher, instance: Instance) -> None:
     """What a cache says is of a time before; its clock is right."""
-    sent = sending(sender(instance), "hello", options={"visibility": "MASTODON_VISIBILITY_PUBLIC"})
-    sent = later(sent, by=timedelta(minutes=30))
+    sent = later(sending(sender(instance), "hello", options=PUBLIC), by=HOURS)
     assert sent.begun is not None
     instance.statuses.publish(status="hello", created=sent.begun - timedelta(seconds=10))
     kept = answer(instance.statuses.posted)
     kept.headers["Age"] = "20"
     instance.says["/api/v1/accounts/1/statuses"] = kept
-    # Else it would seem to be from after it was begun.
+    # Else the status would seem to be from after it was begun.
     with pytest.raises(NotPublished):
         publisher.settle(PUBLISH, dataclasses.replace(sent, now=sent.now + timedelta(seconds=20)))
 

@@ -85,17 +85,17 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def media_server() -> Iterator[Server]:
+def site() -> Iterator[Server]:
     server = Server()
     with serving(server.app) as server.url:
         yield server
 
 
 @pytest.fixture
-def server(media_server: Server) -> Server:
-    media_server.visited.clear()
-    media_server.answers.clear()
-    return media_server
+def server(site: Server) -> Server:
+    site.visited.clear()
+    site.answers.clear()
+    return site
 
 
 def _until(seconds: float = 20) -> float:

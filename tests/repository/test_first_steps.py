@@ -14,7 +14,8 @@ from generated.hitchpost.v1 import error_reason_pb2
 from server.config import Settings
 from server.run.embedded import dev_key_file
 from tests.kit.errors import CLASSES
-from tests.kit.servers import REPOSITORY, Server, environment, serving
+from tests.kit.sandbox import SandboxApp
+from tests.kit.servers import REPOSITORY, Server, environment, eventually, serving
 
 PROTOS = REPOSITORY / "protos"
 README = (REPOSITORY / "README.md").read_text()
@@ -35,7 +36,7 @@ def shell(script: str, **settings: str) -> subprocess.CompletedProcess[str]:
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -68,6 +69,7 @@ def here(script: str, server: Server, contract: str = "") -> str:
         script.replace(".venv/bin/grpcurl", f"{grpcurl} {contract}")
         .replace(".venv/bin/hitchpost", f"{sys.executable} -m server")
         .replace("127.0.0.1:50051", server.address)
+        .replace("http://127.0.0.1:8080", server.web_url)
         .replace("data/dev-api-key", str(dev_key_file(Path(server.settings["data_dir"]))), 1)
     )
 
@@ -85,6 +87,7 @@ def test_the_readmes_story_works_as_pasted(contract: str, server: Server) -> Non
     assert ran.stdout.count("SOCIAL_POST_STATE_SCHEDULED") >= 2
     assert len(re.findall(r'"external(?:_id|Id)": "campaign_7"', ran.stdout)) >= 2
     assert re.findall(r"Code: (\w+)", ran.stderr) == ["AlreadyExists", "PermissionDenied"]
+    check_timeline(server, ran.stdout.splitlines()[-1], "mia", "Good morning!", "Breakfast is until eleven.")
     # From files grpcurl knows our messages only, and prints google.rpc's undecoded.
     if not contract:
         assert "ERROR_REASON_OWNED_BY_ANOTHER" in ran.stderr
@@ -102,7 +105,21 @@ def test_the_readmes_story_in_curl_works_as_pasted(server: Server) -> None:
     assert ran.stdout.count('"username":"leo"') >= 2
     assert ran.stdout.count('"external_id":"campaign_8"') >= 2
     assert "HTTP/1.1 409 Conflict" in ran.stdout
-    assert ran.stdout.rstrip().endswith('"metadata":{"platform":"sandbox"}}')
+    assert '"metadata":{"platform":"sandbox"}}' in ran.stdout
+    check_timeline(server, ran.stdout.splitlines()[-1], "leo", "Good night!", "Supper is from six.")
+
+
+def check_timeline(server: Server, address: str, handle: str, text: str, comment: str) -> None:
+    """The post at this address is on the timeline, with a picture and, a moment later, this comment."""
+    sandbox = SandboxApp(server.web_url)
+
+    def comments() -> list[str]:
+        [post] = [post for post in sandbox.look(handle) if post["url"] == address]
+        assert post["text"] == text
+        assert [medium["content_type"] for medium in post["media"]] == ["image/png"]
+        return [reply["text"] for reply in post["replies"]]
+
+    assert eventually("the comment is there", comments) == [comment]
 
 
 def test_the_readmes_apps_work_as_pasted(server: Server) -> None:
@@ -118,7 +135,7 @@ def test_the_readmes_apps_work_as_pasted(server: Server) -> None:
     assert re.search(r'"client(?:_id|Id)": "1486778"', ran.stdout)
 
 
-def test_the_demo_ends_with_the_hijack_refused(server: Server) -> None:
+def test_the_demo_ends_on_the_timeline(server: Server) -> None:
     for _ in range(2):
         ran = subprocess.run(
             [sys.executable, "-m", "tools.demo"],
@@ -126,12 +143,15 @@ def test_the_demo_ends_with_the_hijack_refused(server: Server) -> None:
             env=environment(**server.settings),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
         assert "<- ALREADY_EXISTS ERROR_REASON_OWNED_BY_ANOTHER" in ran.stdout
-        assert "The hijack was refused" in ran.stdout.splitlines()[-1]
+        assert "The hijack was refused" in ran.stdout
+        assert ran.stdout.splitlines()[-1].endswith(
+            f"with picture and comment: {server.web_url}/sandbox/timeline"
+        )
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:

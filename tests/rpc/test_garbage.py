@@ -41,7 +41,7 @@ class Worker:
             "SocialAccountService": SocialAccountServicer(
                 app.accounts, app.attempts, app.confirmations, app.app_passwords, app.clock
             ),
-            "SocialPostService": SocialPostServicer(app.posts, app.dispatch, app.clock),
+            "SocialPostService": SocialPostServicer(app.posts, app.dispatch, app.rehearsal, app.clock),
         }
 
     def call(self, name: str, request: bytes, metadata: Any = None) -> str:

@@ -29,9 +29,9 @@ def test_every_method_of_the_contract_is_there() -> None:
 def test_a_method_is_served_checked_and_has_a_lane(rpc: Rpc) -> None:
     assert callable(getattr(rpc.servicer, rpc.descriptor.name))
     assert rpc.checks is CHECKS[GetMessageClass(rpc.descriptor.input_type)]
-    reads = rpc.descriptor.name.startswith(("Get", "List"))
+    reads = rpc.descriptor.name.startswith(("Get", "List", "Validate"))
     assert rpc.writes != reads
-    assert rpc.lane == ("read" if reads else "platform" if rpc.waits_for_platform else "write")
+    assert rpc.lane == ("platform" if rpc.waits_for_platform else "read" if reads else "write")
     assert not rpc.streams
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.base.identity import utc_now
 from server.projects import projects
 from server.rpc.registry import RPCS
 from tests.kit.support import MESSAGES, Client, Failure, import_request, unique
-from tests.kit.valid_requests import valid_request
+from tests.kit.valid_requests import failed_and_unconfirmed, valid_request
 
 SqlRunner = Callable[..., list[tuple[Any, ...]]]
 ACCOUNTS, POSTS, APPS = "SocialAccountService", "SocialPostService", "PlatformAppService"
@@ -24,10 +25,17 @@ MISMATCH = ("PERMISSION_DENIED", "OWNER_MISMATCH")
 
 @dataclass(frozen=True)
 class Named:
-    """The account, post and app that a call names, and the caller's own, for what else it needs."""
+    """The account, post and app that a call names, and the caller's own, for what else it needs.
+
+    `scheduled` and `settled` are posts, too: one that can be cancelled, one that can be retried for the
+    account, and resolved for `other`, which is the same owner's.
+    """
 
     account: str
     post: str
+    scheduled: str
+    settled: str
+    other: str
     app: str
     own_account: str
     own_post: str
@@ -74,15 +82,38 @@ ROWS: dict[tuple[str, str], Callable[[Named], dict[str, Any]]] = {
         "social_post": {**_post(named), "id": named.own_post}
     },
     (f"{POSTS}/DeleteSocialPost", "social_post_id"): lambda named: {"social_post_id": named.post},
+    (f"{POSTS}/PublishSocialPost", "social_post_id"): lambda named: {"social_post_id": named.post},
+    (f"{POSTS}/CancelSocialPost", "social_post_id"): lambda named: {"social_post_id": named.scheduled},
+    (f"{POSTS}/RetrySocialPost", "social_post_id"): lambda named: {"social_post_id": named.settled},
+    (f"{POSTS}/ResolveSocialPostTarget", "social_post_id"): lambda named: {
+        "social_post_id": named.settled,
+        "social_account_id": named.other,
+        "resolution": "SOCIAL_POST_TARGET_RESOLUTION_NOT_PUBLISHED",
+    },
+    (f"{POSTS}/ListSocialPostTargets", "social_account_ids"): lambda named: {
+        "social_account_ids": [named.own_account, named.account]
+    },
+    (f"{POSTS}/ValidateSocialPost", "social_post.social_account_ids"): lambda named: {
+        "social_post": _post(named, social_account_ids=[named.own_account, named.account])
+    },
     (f"{APPS}/DeletePlatformApp", "platform_app_id"): lambda named: {"platform_app_id": named.app},
 }
 # Fields that look as if they named something, but are ignored or can only repeat what another field names.
 NOT_NAMING = {
     (f"{POSTS}/CreateSocialPost", "social_post.id"),
     (f"{POSTS}/CreateSocialPost", "social_post.targets.social_account_id"),
+    (f"{POSTS}/CreateSocialPost", "social_post.targets.social_post_id"),
     (f"{POSTS}/CreateSocialPost", "social_post.account_overrides.social_account_id"),
     (f"{POSTS}/UpdateSocialPost", "social_post.targets.social_account_id"),
+    (f"{POSTS}/UpdateSocialPost", "social_post.targets.social_post_id"),
     (f"{POSTS}/UpdateSocialPost", "social_post.account_overrides.social_account_id"),
+    # Targets of the post that is named, or none.
+    (f"{POSTS}/RetrySocialPost", "social_account_ids"),
+    (f"{POSTS}/ResolveSocialPostTarget", "social_account_id"),
+    (f"{POSTS}/ValidateSocialPost", "social_post.id"),
+    (f"{POSTS}/ValidateSocialPost", "social_post.targets.social_account_id"),
+    (f"{POSTS}/ValidateSocialPost", "social_post.targets.social_post_id"),
+    (f"{POSTS}/ValidateSocialPost", "social_post.account_overrides.social_account_id"),
 }
 # These name nothing by id; each has tests of its own below.
 WITHOUT_IDS = {
@@ -149,10 +180,13 @@ def _comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _named(client: Client, caller: Client, owner: str | None, callers_owner: str | None) -> Named:
-    account = client.connect(external_id=owner).id
+    account, other = (client.connect(external_id=owner).id for _ in range(2))
     own_account = caller.connect(external_id=callers_owner).id
     post, app = client.draft(account).id, client.app(owner).id
-    return Named(account, post, app, own_account, caller.draft(own_account).id)
+    scheduled = client.draft(account, scheduled_time=Timestamp(seconds=4_000_000_000)).id
+    settled = failed_and_unconfirmed(client, account, other).id
+    own_post = caller.draft(own_account).id
+    return Named(account, post, scheduled, settled, other, app, own_account, own_post)
 
 
 @each_row
@@ -167,11 +201,13 @@ def test_what_is_not_the_scopes_owners_is_refused(
 
 
 @each_row
-def test_what_is_the_scopes_owners_is_not_refused(client: Client, method: str, path: str) -> None:
+def test_what_is_the_scopes_owners_is_not_refused(
+    client: Client, sql: SqlRunner, method: str, path: str
+) -> None:
     """Otherwise the refusals would prove nothing."""
     named = _named(client, client, "alice", "alice")
     if "Delete" in method and path == "social_account_id":
-        client(f"{POSTS}/DeleteSocialPost", social_post_id=named.post)
+        sql("DELETE FROM social_post WHERE project_id = %s", client.project_id)
     request = ROWS[method, path](named)
     if "to_external_id" in request:
         request["to_external_id"] = "alice"
@@ -191,12 +227,18 @@ def test_what_is_another_projects_does_not_exist(
     if "/List" in method:
         answer = caller(method, **request)
         found = {
-            row.id for row in (*getattr(answer, "social_accounts", ()), *getattr(answer, "social_posts", ()))
+            *(row.id for row in getattr(answer, "social_accounts", ())),
+            *(row.id for row in getattr(answer, "social_posts", ())),
+            *(row.social_post_id for row in getattr(answer, "social_post_targets", ())),
         }
         assert found in ({named.own_account}, {named.own_post})
     else:
         failed = caller.fails(method, **request)
-        kinds = {named.account: "SOCIAL_ACCOUNT", named.post: "SOCIAL_POST", named.app: "PLATFORM_APP"}
+        kinds = {
+            named.account: "SOCIAL_ACCOUNT",
+            **dict.fromkeys((named.post, named.scheduled, named.settled), "SOCIAL_POST"),
+            named.app: "PLATFORM_APP",
+        }
         assert failed.what == ("NOT_FOUND", f"{kinds[failed.metadata['id']]}_NOT_FOUND")
     assert snapshot() == before
 
@@ -245,7 +287,7 @@ def test_a_read_only_key_reads_and_does_not_write(
 ) -> None:
     request = valid_request(client, method)
     before = snapshot()
-    if MESSAGES[method].name.startswith(("Get", "List")):
+    if MESSAGES[method].name.startswith(("Get", "List", "Validate")):
         read_only(method, request)
     else:
         failed = read_only.fails(method, request)
@@ -280,6 +322,7 @@ def test_scoped_lists_have_the_owners_rows_only(client: Client) -> None:
         scoped = client.as_owner(owner)
         assert _ids(scoped(f"{ACCOUNTS}/ListSocialAccounts").social_accounts) == [accounts[owner]]
         assert _ids(scoped(f"{POSTS}/ListSocialPosts").social_posts) == [posts[owner]]
+        assert _posts_of(scoped(f"{POSTS}/ListSocialPostTargets")) == [posts[owner]]
         # A post's own external_id is a tag: it neither opens nor closes anything.
         assert _ids(scoped(f"{POSTS}/ListSocialPosts", external_ids=["bob"]).social_posts) == [posts[owner]]
     assert _ids(client.as_owner("nobody")(f"{ACCOUNTS}/ListSocialAccounts").social_accounts) == []
@@ -288,6 +331,10 @@ def test_scoped_lists_have_the_owners_rows_only(client: Client) -> None:
 
 def _ids(rows: Any) -> list[str]:
     return [row.id for row in rows]
+
+
+def _posts_of(answer: Any) -> list[str]:
+    return [target.social_post_id for target in answer.social_post_targets]
 
 
 def test_a_scoped_filter_by_another_owner_is_refused(client: Client) -> None:
@@ -308,6 +355,7 @@ def test_a_post_across_owners_is_nobodys_but_the_projects(
     for owner in ("alice", "bob"):
         scoped = client.as_owner(owner)
         assert _ids(scoped(f"{POSTS}/ListSocialPosts").social_posts) == []
+        assert _posts_of(scoped(f"{POSTS}/ListSocialPostTargets")) == []
         for failed in _calls_on(scoped, post):
             assert failed.what == MISMATCH
     assert snapshot() == before
@@ -322,6 +370,9 @@ def _calls_on(scoped: Client, post: str) -> list[Failure]:
         scoped.fails(f"{POSTS}/GetSocialPost", social_post_id=post),
         scoped.fails(f"{POSTS}/UpdateSocialPost", social_post={"id": post, "caption": "changed"}),
         scoped.fails(f"{POSTS}/DeleteSocialPost", social_post_id=post),
+        scoped.fails(f"{POSTS}/PublishSocialPost", social_post_id=post),
+        scoped.fails(f"{POSTS}/CancelSocialPost", social_post_id=post),
+        scoped.fails(f"{POSTS}/RetrySocialPost", social_post_id=post),
     ]
 
 

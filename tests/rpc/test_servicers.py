@@ -43,7 +43,7 @@ def invoke(running: Running, client: Client) -> Invoke:
         accounts_pb: SocialAccountServicer(
             app.accounts, app.attempts, app.confirmations, app.app_passwords, app.clock
         ),
-        posts_pb: SocialPostServicer(app.posts, app.dispatch, app.clock),
+        posts_pb: SocialPostServicer(app.posts, app.dispatch, app.rehearsal, app.clock),
     }
     server = grpc_testing.server_from_dictionary(
         {
@@ -89,7 +89,9 @@ def test_absent_is_not_empty(invoke: Invoke) -> None:
 
 
 def test_a_servicer_leaves_errors_to_the_layer_around_it(running: Running, client: Client) -> None:
-    servicer = SocialPostServicer(running.app.posts, running.app.dispatch, running.app.clock)
+    servicer = SocialPostServicer(
+        running.app.posts, running.app.dispatch, running.app.rehearsal, running.app.clock
+    )
     behaviour = _Authenticated(servicer, Caller(client.project_id, "key_test")).GetSocialPost
     with pytest.raises(errors.SocialPostNotFound):
         behaviour(posts_pb.GetSocialPostRequest(social_post_id="sp_" + "0" * 26), None)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -38,7 +39,14 @@ WRONG_MASKS = {
     "empty path": FieldMask(paths=[""]),
     "* among others": FieldMask(paths=["*", "external_id"]),
 }
-LEAVES = (Timestamp.DESCRIPTOR.full_name, FieldMask.DESCRIPTOR.full_name)
+WRONG_DURATIONS = {
+    "negative": Duration(seconds=-1),
+    "as long as can be": Duration(seconds=2**63 - 1),
+    "negative nanos": Duration(seconds=1, nanos=-1),
+    "a second of nanos": Duration(seconds=1, nanos=10**9),
+    "longer than a year": Duration(seconds=400 * 86_400),
+}
+LEAVES = tuple(kind.DESCRIPTOR.full_name for kind in (Timestamp, FieldMask, Duration))
 
 # What a caller may send but the server never reads, because the resource is sent as a whole.
 IGNORED = {
@@ -67,6 +75,14 @@ IGNORED = {
     "SocialPostService/UpdateSocialPost": {
         "social_post.state",
         "social_post.targets",
+        "social_post.create_time",
+        "social_post.update_time",
+    },
+    "SocialPostService/ValidateSocialPost": {
+        "social_post.id",
+        "social_post.state",
+        "social_post.targets",
+        "social_post.etag",
         "social_post.create_time",
         "social_post.update_time",
     },
@@ -130,6 +146,8 @@ def _wrong_values(field: FieldDescriptor, valid: Any) -> dict[str, Any]:
             return WRONG_TIMES
         case FieldDescriptor.TYPE_MESSAGE if field.message_type.full_name == LEAVES[1]:
             return WRONG_MASKS
+        case FieldDescriptor.TYPE_MESSAGE if field.message_type.full_name == LEAVES[2]:
+            return WRONG_DURATIONS
     raise AssertionError(f"{field.full_name}: say which values of its type are wrong")
 
 

@@ -147,6 +147,7 @@ SUBJECTS = [
     "API keys",
     "encryption keys",
     *(f"due work, {kind.name}" for kind in KINDS),
+    "sending",
     "connections",
     "PostgreSQL's log",
     "clock",

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -80,12 +81,13 @@ func (s *story) steps() map[string]step {
 		"health":                s.checkHealth,
 		"tls":                   s.callOverTLS,
 		"tls_without_ca":        s.callOverTLSWithoutCA,
+		"published":             s.publish,
 	}
 }
 
 // play gives what a step saw: of a failed call its status, and otherwise code OK.
 func (s *story) play(step step) (seen, error) {
-	ctx, cancel := context.WithTimeout(withKey(context.Background()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(withKey(context.Background()), time.Minute)
 	defer cancel()
 	saw, err := step(ctx)
 	if err != nil {
@@ -286,6 +288,43 @@ func (s *story) callOverTLS(ctx context.Context) (seen, error) {
 
 func (s *story) callOverTLSWithoutCA(ctx context.Context) (seen, error) {
 	return nil, listAnyOverTLS(ctx, credentials.NewTLS(&tls.Config{}))
+}
+
+func (s *story) publish(ctx context.Context) (seen, error) {
+	response, err := s.posts.CreateSocialPost(ctx, &hitchpostv1.CreateSocialPostRequest{
+		SocialPost: &hitchpostv1.SocialPost{
+			Caption: "Good morning!",
+			Media: []*hitchpostv1.Media{{
+				Url:     os.Getenv("HITCHPOST_WEB_URL") + "/sandbox/pictures/sunrise.png",
+				AltText: "A sunrise",
+			}},
+			SocialAccountIds: []string{s.account.GetId()},
+			ScheduledTime:    timestamppb.New(time.Now().Add(2 * time.Second)),
+		},
+		RequestId: rand.Text(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	post := response.GetSocialPost()
+	// The step's deadline ends it.
+	for post.GetState() != hitchpostv1.SocialPostState_SOCIAL_POST_STATE_PUBLISHED {
+		time.Sleep(200 * time.Millisecond)
+		found, err := s.posts.GetSocialPost(ctx, &hitchpostv1.GetSocialPostRequest{SocialPostId: post.GetId()})
+		if err != nil {
+			return nil, err
+		}
+		post = found.GetSocialPost()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, post.GetTargets()[0].GetPlatformPostUrl(), nil)
+	if err != nil {
+		return nil, err
+	}
+	page, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	return seen{"state": post.GetState().String(), "http_status": page.StatusCode}, page.Body.Close()
 }
 
 func listAnyOverTLS(ctx context.Context, creds credentials.TransportCredentials) error {

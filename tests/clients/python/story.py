@@ -8,13 +8,15 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
+import httpx2
 import yaml
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -179,6 +181,24 @@ class Story:
 
     def tls_without_ca(self) -> Seen:
         return self._over_tls(None)
+
+    def published(self) -> Seen:
+        picture = posts_pb.Media(
+            url=f"{os.environ['HITCHPOST_WEB_URL']}/sandbox/pictures/sunrise.png", alt_text="A sunrise"
+        )
+        post = posts_pb.SocialPost(
+            caption="Good morning!", media=[picture], social_account_ids=[self.account.id]
+        )
+        post.scheduled_time.FromDatetime(datetime.now(UTC) + timedelta(seconds=2))
+        request = posts_pb.CreateSocialPostRequest(social_post=post, request_id=secrets.token_hex(16))
+        post = self.posts.CreateSocialPost(request, metadata=self.key, timeout=10).social_post
+        until = time.monotonic() + 60
+        while post.state != posts_pb.SOCIAL_POST_STATE_PUBLISHED and time.monotonic() < until:
+            time.sleep(0.2)
+            wanted = posts_pb.GetSocialPostRequest(social_post_id=post.id)
+            post = self.posts.GetSocialPost(wanted, metadata=self.key, timeout=10).social_post
+        seen = httpx2.get(post.targets[0].platform_post_url, trust_env=False)
+        return {"state": posts_pb.SocialPostState.Name(post.state), "http_status": seen.status_code}
 
     def _over_tls(self, ca: bytes | None) -> Seen:
         credentials = grpc.ssl_channel_credentials(ca)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { answer, type Hitchpost } from "./client.js";
 import { Person } from "./gen/person.js";
 import type { Step } from "./gen/play.js";
@@ -146,6 +147,26 @@ export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
       const response = await fetch(new URL("/healthz", setting("HITCHPOST_WEB_URL")));
       const { status }: { status?: string } = await response.json();
       return { status };
+    },
+
+    async published() {
+      const picture = `${setting("HITCHPOST_WEB_URL")}/sandbox/pictures/sunrise.png`;
+      const body = {
+        caption: "Good morning!",
+        media: [{ url: picture, alt_text: "A sunrise" }],
+        social_account_ids: [account().id],
+        scheduled_time: new Date(Date.now() + 2_000).toISOString(),
+      };
+      let post = await answer(
+        hitchpost.POST("/v1/social-posts", { params: { header: { "Idempotency-Key": randomUUID() } }, body }),
+      );
+      const path = { social_post_id: post.id };
+      for (let tries = 0; post.state !== "SOCIAL_POST_STATE_PUBLISHED" && tries < 300; tries++) {
+        await setTimeout(200);
+        post = await answer(hitchpost.GET("/v1/social-posts/{social_post_id}", { params: { path } }));
+      }
+      const page = await fetch(post.targets[0]?.platform_post_url ?? "");
+      return { state: post.state, http_status: page.status };
     },
   };
   return new Map(Object.entries(steps));

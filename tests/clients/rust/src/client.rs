@@ -13,9 +13,9 @@ use crate::proto::social_account_service_client::SocialAccountServiceClient;
 use crate::proto::social_post_service_client::SocialPostServiceClient;
 use crate::proto::{
     CreateAuthUrlRequest, CreateAuthUrlResponse, CreateSocialPostRequest, CreateSocialPostResponse,
-    GetSocialAccountRequest, GetSocialAccountResponse, ImportSocialAccountRequest,
-    ImportSocialAccountResponse, ListSocialAccountsRequest, ListSocialAccountsResponse,
-    ListSocialPostsRequest, ListSocialPostsResponse,
+    GetSocialAccountRequest, GetSocialAccountResponse, GetSocialPostRequest, GetSocialPostResponse,
+    ImportSocialAccountRequest, ImportSocialAccountResponse, ListSocialAccountsRequest,
+    ListSocialAccountsResponse, ListSocialPostsRequest, ListSocialPostsResponse,
 };
 
 /// The pauses before the second, third and fourth attempt.
@@ -103,6 +103,10 @@ impl Hitchpost {
         request: &CreateSocialPostRequest,
     ) -> Result<CreateSocialPostResponse, Status> {
         retrying(async || self.posts.clone().create_social_post(request.clone()).await).await
+    }
+
+    pub async fn get_post(&self, request: &GetSocialPostRequest) -> Result<GetSocialPostResponse, Status> {
+        retrying(async || self.posts.clone().get_social_post(request.clone()).await).await
     }
 
     pub async fn list_posts(

@@ -22,9 +22,14 @@ impl<'a> Person<'a> {
 
     /// Follows an auth URL, signs in, approves, and returns the page that the browser ends on.
     pub async fn agree(&self, url: &str) -> anyhow::Result<Response> {
-        let sign_in = self.browser.get(url).send().await?;
+        let sign_in = self.open(url).await?;
         let consent = self.submit(sign_in, &[("handle", self.handle), ("pages", "")]).await?;
         self.submit(consent, &[("decision", "approve")]).await
+    }
+
+    /// One page.
+    pub async fn open(&self, url: &str) -> reqwest::Result<Response> {
+        self.browser.get(url).send().await
     }
 
     async fn submit(&self, page: Response, typed: &[(&str, &str)]) -> anyhow::Result<Response> {

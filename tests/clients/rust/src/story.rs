@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ use crate::client::{self, Caller, Hitchpost};
 use crate::person::Person;
 use crate::proto::{
     ConfirmAuthRequest, CreateAuthUrlRequest, CreateSocialPostRequest, CreateSocialPostResponse,
-    GetSocialAccountRequest, ImportSocialAccountRequest, ListSocialAccountsRequest, ListSocialPostsRequest,
-    Platform, SocialAccount, SocialPost,
+    GetSocialAccountRequest, GetSocialPostRequest, ImportSocialAccountRequest, ListSocialAccountsRequest,
+    ListSocialPostsRequest, Media, Platform, SocialAccount, SocialPost, SocialPostState,
 };
 use crate::setting;
 
@@ -81,6 +81,7 @@ impl Story {
             "health" => self.health().await,
             "tls" => self.tls().await,
             "tls_without_ca" => self.tls_without_ca().await,
+            "published" => self.published().await,
             _ => bail!("no such step"),
         }
     }
@@ -234,6 +235,31 @@ impl Story {
 
     async fn tls_without_ca(&self) -> anyhow::Result<Value> {
         self.list_over_tls(None).await
+    }
+
+    async fn published(&self) -> anyhow::Result<Value> {
+        let url = format!("{}/sandbox/pictures/sunrise.png", setting("HITCHPOST_WEB_URL")?);
+        let post = SocialPost {
+            caption: "Good morning!".into(),
+            media: vec![Media { url, alt_text: "A sunrise".into() }],
+            social_account_ids: vec![self.account.id.clone()],
+            scheduled_time: Some((SystemTime::now() + Duration::from_secs(2)).into()),
+            ..Default::default()
+        };
+        let request =
+            CreateSocialPostRequest { social_post: Some(post), request_id: Uuid::new_v4().to_string() };
+        let mut post = self.hitchpost.create_post(&request).await?.social_post.context("no post")?;
+        let request = GetSocialPostRequest { social_post_id: post.id.clone() };
+        for _ in 0..300 {
+            if post.state() == SocialPostState::Published {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            post = self.hitchpost.get_post(&request).await?.social_post.context("no post")?;
+        }
+        let target = post.targets.first().context("no target")?;
+        let page = Person::new(&self.handle)?.open(&target.platform_post_url).await?;
+        Ok(json!({"state": post.state().as_str_name(), "http_status": page.status().as_u16()}))
     }
 
     async fn list_over_tls(&self, ca: Option<Certificate>) -> anyhow::Result<Value> {

@@ -77,6 +77,7 @@ export function connect(address: string, credentials: ChannelCredentials, key: s
     getSocialAccount: promised(accounts, accounts.getSocialAccount),
     listSocialAccounts: promised(accounts, accounts.listSocialAccounts),
     createSocialPost: promised(posts, posts.createSocialPost),
+    getSocialPost: promised(posts, posts.getSocialPost),
     listSocialPosts: promised(posts, posts.listSocialPosts),
     checkHealth: promised(health, health.check),
     watchHealth: (request: HealthCheckRequest, timeout = 10_000) =>

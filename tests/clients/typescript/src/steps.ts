@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { credentials, Metadata } from "@grpc/grpc-js";
 import { bearer, connect, type Hitchpost } from "./client.js";
 import { HealthCheckRequest, HealthCheckResponse_ServingStatus } from "./gen/health/v1/health.js";
@@ -13,7 +14,14 @@ import {
   ListSocialAccountsRequest,
   SocialAccount,
 } from "./gen/hitchpost/v1/social_account_service.js";
-import { CreateSocialPostRequest, ListSocialPostsRequest, SocialPost } from "./gen/hitchpost/v1/social_post_service.js";
+import {
+  CreateSocialPostRequest,
+  GetSocialPostRequest,
+  ListSocialPostsRequest,
+  Media,
+  SocialPost,
+  SocialPostState,
+} from "./gen/hitchpost/v1/social_post_service.js";
 import { Person } from "./person.js";
 import type { Step } from "./play.js";
 import { setting } from "./settings.js";
@@ -204,6 +212,25 @@ export function stepsOf(hitchpost: Hitchpost): Map<string, Step> {
     tls: () => listOverTls(readFileSync(setting("HITCHPOST_CA_FILE"))),
 
     tls_without_ca: () => listOverTls(null),
+
+    async published() {
+      const picture = `${setting("HITCHPOST_WEB_URL")}/sandbox/pictures/sunrise.png`;
+      const socialPost = SocialPost.create({
+        caption: "Good morning!",
+        media: [Media.create({ url: picture, altText: "A sunrise" })],
+        socialAccountIds: [account.id],
+        scheduledTime: new Date(Date.now() + 2_000),
+      });
+      const request = CreateSocialPostRequest.create({ socialPost, requestId: randomUUID() });
+      let post = (await hitchpost.createSocialPost(request)).socialPost ?? socialPost;
+      for (let tries = 0; post.state !== SocialPostState.SOCIAL_POST_STATE_PUBLISHED && tries < 300; tries++) {
+        await setTimeout(200);
+        const wanted = GetSocialPostRequest.create({ socialPostId: post.id });
+        post = (await hitchpost.getSocialPost(wanted)).socialPost ?? post;
+      }
+      const page = await fetch(post.targets[0]?.platformPostUrl ?? "");
+      return { state: SocialPostState[post.state], http_status: page.status };
+    },
   };
   return new Map(Object.entries(steps));
 }

@@ -33,9 +33,14 @@ final class Person {
 
   /** Follows an auth URL, signs in, approves, and returns the page that the browser ends on. */
   HttpResponse<String> agree(String url) throws IOException, InterruptedException {
-    var signIn = send(HttpRequest.newBuilder(URI.create(url)));
+    var signIn = open(url);
     var consent = submit(signIn, "form:has([name=handle])", Map.of("handle", handle, "pages", ""));
     return submit(consent, "form:has([name=decision])", Map.of("decision", "approve"));
+  }
+
+  /** One page. */
+  HttpResponse<String> open(String url) throws IOException, InterruptedException {
+    return send(HttpRequest.newBuilder(URI.create(url)));
   }
 
   private HttpResponse<String> submit(

@@ -8,12 +8,15 @@ import com.hitchpost.v1.CreateAuthUrlRequest;
 import com.hitchpost.v1.CreateSocialPostRequest;
 import com.hitchpost.v1.CreateSocialPostResponse;
 import com.hitchpost.v1.GetSocialAccountRequest;
+import com.hitchpost.v1.GetSocialPostRequest;
 import com.hitchpost.v1.ImportSocialAccountRequest;
 import com.hitchpost.v1.ListSocialAccountsRequest;
 import com.hitchpost.v1.ListSocialPostsRequest;
+import com.hitchpost.v1.Media;
 import com.hitchpost.v1.Platform;
 import com.hitchpost.v1.SocialAccount;
 import com.hitchpost.v1.SocialPost;
+import com.hitchpost.v1.SocialPostState;
 import io.grpc.ChannelCredentials;
 import io.grpc.Context;
 import io.grpc.TlsChannelCredentials;
@@ -72,7 +75,8 @@ final class Steps {
         Map.entry("cancellation", this::cancellation),
         Map.entry("health", this::health),
         Map.entry("tls", this::tls),
-        Map.entry("tls_without_ca", this::tlsWithoutCa));
+        Map.entry("tls_without_ca", this::tlsWithoutCa),
+        Map.entry("published", this::published));
   }
 
   private Map<String, Object> authUrl() {
@@ -215,6 +219,29 @@ final class Steps {
 
   private Map<String, Object> tlsWithoutCa() {
     return listOverTls(TlsChannelCredentials.create());
+  }
+
+  private Map<String, Object> published() throws Exception {
+    var picture = Story.setting("HITCHPOST_WEB_URL") + "/sandbox/pictures/sunrise.png";
+    var time = Instant.now().plusSeconds(2);
+    var post =
+        SocialPost.newBuilder()
+            .setCaption("Good morning!")
+            .addMedia(Media.newBuilder().setUrl(picture).setAltText("A sunrise"))
+            .addSocialAccountIds(account.getId())
+            .setScheduledTime(
+                Timestamp.newBuilder().setSeconds(time.getEpochSecond()).setNanos(time.getNano()))
+            .build();
+    post = createPost(post, UUID.randomUUID().toString()).getSocialPost();
+    var request = GetSocialPostRequest.newBuilder().setSocialPostId(post.getId()).build();
+    for (int tries = 0;
+        post.getState() != SocialPostState.SOCIAL_POST_STATE_PUBLISHED && tries < 300;
+        tries++) {
+      Thread.sleep(200);
+      post = hitchpost.posts().getSocialPost(request).getSocialPost();
+    }
+    var page = new Person(handle).open(post.getTargets(0).getPlatformPostUrl());
+    return Map.of("state", post.getState().name(), "http_status", page.statusCode());
   }
 
   private Map<String, Object> listOverTls(ChannelCredentials credentials) {
