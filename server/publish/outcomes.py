@@ -9,8 +9,13 @@ from server.posts.states import FAILED, PENDING, PUBLISHED, SENDING, UNCONFIRMED
 from server.publish import failures, parts, rate_limits, records
 from server.publish.attempt import Attempt
 from server.publish.publisher import PublishFailed
+<<<<<<< HEAD
 from server.publish.records import KIND
 from server.publish.steps import Later, Taken, still_open
+=======
+from server.publish.records import FAILED, KIND, PENDING, PUBLISHED, SENDING, UNCONFIRMED
+from server.publish.steps import Later, LeaseLost, Taken, still_open
+>>>>>>> wip-engine
 from server.storage.due_work import wake
 
 log = logging.getLogger(__name__)
@@ -31,12 +36,14 @@ def ids(attempt: Attempt) -> dict[str, Any]:
 
 
 def begun(attempt: Attempt) -> None:
-    """It is SENDING. Raises records.Busy."""
+    """It is SENDING. Raises records.Busy, LeaseLost."""
     attempt.begin()
     if attempt.index == 0:
-        records.begin(attempt.leased, attempt.steps)
+        ours = records.begin(attempt.leased, attempt.steps)
     else:
-        records.begin_follow_up(attempt.leased, attempt.outcome(state=SENDING), attempt.steps)
+        ours = records.begin_follow_up(attempt.leased, attempt.outcome(state=SENDING), attempt.steps)
+    if not ours:
+        raise LeaseLost
 
 
 def published(attempt: Attempt, taken: Taken) -> None:

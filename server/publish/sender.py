@@ -69,12 +69,14 @@ class Sender:
                 outcomes.failed(attempt, failure)
             except Later as later:
                 KIND.retry(leased, later.seconds)
+            except LeaseLost:
+                log.info("a lease was lost", extra=outcomes.ids(attempt))
             else:
                 return attempt
         return None
 
     def _prepare(self, attempt: Attempt) -> None:
-        """Raises PublishFailed, Later, Busy."""
+        """Raises PublishFailed, Later, LeaseLost, Busy."""
         row, stored = attempt.leased.row, attempt.stored
         try:
             attempt.account = self._accounts.of(row.project_id, row.social_account_id, stored.owner)

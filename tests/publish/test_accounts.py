@@ -10,6 +10,7 @@ from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.publish.publisher import NotPublished, TokenExpired
 from tests.kit.publishing import Crash, Posting, Scripted, Sql, due_in, target_state
 from tests.kit.support import Client
+from tests.publish.test_outcomes import AGAIN
 
 AUTH, PERMISSION = pb.PUBLISH_ERROR_CATEGORY_AUTH, pb.PUBLISH_ERROR_CATEGORY_PERMISSION
 
@@ -153,8 +154,6 @@ def retry(sql: Sql, post: str) -> None:
 
 def test_a_retry_is_a_new_try(posting: Posting, platform: Scripted, client: Client, sql: Sql) -> None:
     """With another key and plan, and as much time as the first."""
-    from tests.publish.test_outcomes import AGAIN
-
     platform.will("run publish", AGAIN, AGAIN, AGAIN, platform.accept)
     post = posting.post(client.connect().id)
     posting.work()

@@ -112,6 +112,33 @@ def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
     assert "max_connections" in many.stdout
 
 
+def test_doctor_says_what_is_being_sent_for_long(url: str) -> None:
+    """And what nobody knows of, which is no fault of the server's."""
+
+    def said(state: int, minutes: int) -> str:
+        rows(url, "DELETE FROM social_post")
+        rows(
+            url,
+            "INSERT INTO social_post (id, project_id, caption, media, state, platform_options, version, "
+            "create_time, update_time) SELECT 'sp_1', id, '', '[]', 3, '{}', 1, now(), now() FROM project",
+        )
+        rows(
+            url,
+            "INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position, state, "
+            "send_time) SELECT project_id, 'sp_1', id, 0, %s, now() - %s * interval '1 minute' "
+            "FROM social_account LIMIT 1",
+            state,
+            minutes,
+        )
+        ran = hitchpost("doctor", database_url=url, encryption_keys=ENCRYPTION_KEY)
+        [line] = [line for line in ran.stdout.splitlines() if " sending: " in line]
+        return line
+
+    assert said(2, 9) == "ok    sending: 0 for more than 10 minutes, 0 UNCONFIRMED"
+    assert said(2, 11).startswith("FAIL  sending: 1 for more than 10 minutes, 0 UNCONFIRMED; what does")
+    assert said(5, 11).startswith("ok    sending: 0 for more than 10 minutes, 1 UNCONFIRMED, which wait")
+
+
 # Rows to be revoked: how late the oldest is, and whether its lease has run out; what doctor says of it.
 LATE = [
     (50, False, "ok    due work, revocations: 3 due, the oldest for 5", "0 leases ran out"),
