@@ -25,7 +25,7 @@ from server.run import embedded
 from server.storage import schema
 from server.storage.database import Database
 from tests.storms.publish_platform import PublishPlatform, publish_platform
-from tests.storms.publish_worker import Crew
+from tests.storms.publish_worker import Crew, settings
 from tests.storms.publishing import left, plant_accounts, plant_posts
 
 POSTS, SECONDS, PLATFORM_SECONDS = 10_000, 60.0, 0.05
@@ -69,7 +69,7 @@ class Place:
 
     def run(self, posts: int, seconds: float, threads: int) -> Run:
         """So many posts within so many seconds."""
-        with Crew(WORKERS, self.url, self._platform.url, self._key, threads) as crew:
+        with Crew(WORKERS, settings(self.url, self._platform.url, self._key, threads)) as crew:
             # Until they have begun: a process of its own each, with connections of its threads.
             time.sleep(HEAD_START)
             self._platform.forget()
@@ -82,7 +82,7 @@ class Place:
     def singles(self, number: int, threads: int) -> list[float]:
         """How late single posts are, each when the one before is long through."""
         chance, late = random.Random(1), []
-        with Crew(WORKERS, self.url, self._platform.url, self._key, threads):
+        with Crew(WORKERS, settings(self.url, self._platform.url, self._key, threads)):
             time.sleep(HEAD_START)
             for _ in range(number):
                 self._platform.forget()

@@ -9,13 +9,8 @@ from server.posts.states import FAILED, PENDING, PUBLISHED, SENDING, UNCONFIRMED
 from server.publish import failures, parts, rate_limits, records
 from server.publish.attempt import Attempt
 from server.publish.publisher import PublishFailed
-<<<<<<< HEAD
 from server.publish.records import KIND
-from server.publish.steps import Later, Taken, still_open
-=======
-from server.publish.records import FAILED, KIND, PENDING, PUBLISHED, SENDING, UNCONFIRMED
 from server.publish.steps import Later, LeaseLost, Taken, still_open
->>>>>>> wip-engine
 from server.storage.due_work import wake
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,12 @@ from multiprocessing.connection import Connection
 from threading import Event, Thread
 from typing import Any
 
+from server.app import build
+from server.config import Settings
 from server.publish.publisher import Publisher, Sending, Step
 from server.storage.due_work import Work
 from server.storage.session import Session
-from tests.storms.publish_worker import FORKS, built, posts_of
+from tests.storms.publish_worker import FORKS, posts_of
 
 # Nothing that a send is made of: how a connection begins.
 QUIET = ("PREPARE", "SET", "SELECT pid")
@@ -109,11 +111,11 @@ def work_off(work: Work) -> None:
             return
 
 
-def mother(arguments: tuple[Any, ...], orders: Connection) -> None:
+def mother(settings: Settings, orders: Connection) -> None:
     """Forks a worker for each order, which has the moments to die at, and says what has become of it: the
     moments that it has passed, None if it died."""
     logging.disable()
-    work = posts_of(built(*arguments))
+    work = posts_of(build(settings))
     while (order := orders.recv()) is not None:
         reading, writing = os.pipe()
         child = os.fork()
@@ -150,10 +152,10 @@ class Workers:
 
 
 @contextmanager
-def workers(*arguments: Any) -> Iterator[Workers]:
-    """Until the end of the block; the arguments are those of publish_worker.built."""
+def workers(settings: Settings) -> Iterator[Workers]:
+    """Until the end of the block."""
     ours, theirs = FORKS.Pipe()
-    process = FORKS.Process(target=mother, args=(arguments, theirs), daemon=True)
+    process = FORKS.Process(target=mother, args=(settings, theirs), daemon=True)
     process.start()
     theirs.close()
     try:

@@ -18,16 +18,14 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([refresh_worker.__name__, __name__])
 
 
-def built(url: str, platform_url: str, key: str, threads: int = 4) -> App:
-    """What a worker process is made of; the sandbox is at this address."""
-    return build(
-        Settings(
-            database_url=url,
-            public_url=platform_url,
-            encryption_keys=key,
-            dev_mode=True,
-            worker_threads=threads,
-        )
+def settings(url: str, platform_url: str, key: str, threads: int = 4) -> Settings:
+    """Of a worker process whose sandbox is at this address."""
+    return Settings(
+        database_url=url,
+        public_url=platform_url,
+        encryption_keys=key,
+        dev_mode=True,
+        worker_threads=threads,
     )
 
 
@@ -37,23 +35,23 @@ def posts_of(app: App) -> Work:
     return work
 
 
-def serve(url: str, platform_url: str, key: str, threads: int = 4) -> None:
+def serve(of: Settings) -> None:
     """Does what is due, of every kind, until it is killed."""
     logging.disable()
-    serve_worker(built(url, platform_url, key, threads), Event(), Event())
+    serve_worker(build(of), Event(), Event())
 
 
 class Crew:
     """So many worker processes, and what happens to them."""
 
-    def __init__(self, workers: int, url: str, platform_url: str, key: str, threads: int = 4) -> None:
-        self._arguments = (url, platform_url, key, threads)
+    def __init__(self, workers: int, of: Settings) -> None:
+        self._settings = of
         self._chance = Random(13)
         self._running = [self._begin() for _ in range(workers)]
         self.deaths = 0
 
     def _begin(self) -> BaseProcess:
-        process = FORKS.Process(target=serve, args=self._arguments, daemon=True)
+        process = FORKS.Process(target=serve, args=(self._settings,), daemon=True)
         process.start()
         return process
 

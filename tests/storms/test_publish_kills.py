@@ -12,6 +12,7 @@ from tests.conftest import ENCRYPTION_KEY
 from tests.kit.servers import rows
 from tests.storms.publish_platform import PublishPlatform, publish_platform, times
 from tests.storms.publish_steps import Workers, workers
+from tests.storms.publish_worker import settings
 from tests.storms.publishing import STATES, left, plant_accounts, plant_posts
 
 VAULT = Vault(ENCRYPTION_KEY)
@@ -123,7 +124,7 @@ def report(moments: list[str], killed: dict[str, list[str]], found: dict[str, st
 def test_kill_at_every_moment_of_a_send(url: str, platform: PublishPlatform) -> None:
     platform.behaves(seconds=CALL_SECONDS)
     accounts = plant_accounts(url, VAULT, 2 + MOST_MOMENTS * ROUNDS)
-    with workers(url, platform.url, ENCRYPTION_KEY) as sent_by:
+    with workers(settings(url, platform.url, ENCRYPTION_KEY)) as sent_by:
         rounds = Rounds(url, platform, sent_by, accounts)
         moments = rounds.rehearse()
         for moment in moments:

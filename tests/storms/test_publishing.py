@@ -14,7 +14,7 @@ from server.storage.database import Database
 from tests.conftest import ENCRYPTION_KEY
 from tests.kit.servers import rows
 from tests.storms.publish_platform import PublishPlatform, publish_platform
-from tests.storms.publish_worker import Crew
+from tests.storms.publish_worker import Crew, settings
 from tests.storms.publishing import ended, left, plant_accounts, plant_posts, verdict
 
 VAULT = Vault(ENCRYPTION_KEY)
@@ -74,7 +74,7 @@ def test_ten_thousand_posts_while_workers_die_and_connections_drop(
     plant_posts(migrated, accounts, POSTS, first=-60)
     rows(migrated, "ANALYZE")
     platform.behaves(seconds=0.02, dropped=DROPPED)
-    with Crew(WORKERS, migrated, platform.url, ENCRYPTION_KEY) as crew:
+    with Crew(WORKERS, settings(migrated, platform.url, ENCRYPTION_KEY)) as crew:
         seconds, restarts = until_all_are_through(migrated, crew, own_postgres)
         deaths = crew.deaths
     counted = platform.counted()
