@@ -40,11 +40,11 @@ _CLAIM = Statement(
       INSERT INTO social_account AS account (
         project_id, id, platform, platform_user_id, external_id, username, display_name,
         profile_photo_url, state, scopes, access_token_expire_time, metadata, version,
-        create_time, update_time, connect_time, reauth_reason)
+        create_time, update_time, connect_time, reauth_reason, limits)
       VALUES (
         $project, $id, $platform, $platform_user_id, $external_id, $username, $display_name,
         $profile_photo_url, $state, $scopes, $access_token_expire_time, $metadata, 1,
-        $now, $now, $now, NULL)
+        $now, $now, $now, NULL, $limits)
       ON CONFLICT (project_id, platform, platform_user_id) DO UPDATE SET
         external_id = COALESCE(account.external_id, excluded.external_id),  -- claims what is nobody's
         username = excluded.username,
@@ -57,7 +57,8 @@ _CLAIM = Statement(
         version = account.version + 1,
         update_time = excluded.update_time,
         connect_time = excluded.connect_time,
-        reauth_reason = NULL
+        reauth_reason = NULL,
+        limits = COALESCE(excluded.limits, account.limits)
       WHERE account.external_id IS NULL
          OR account.external_id = excluded.external_id        -- `= NULL` is never true
       RETURNING account.*
@@ -155,6 +156,7 @@ def claim(
         scopes=list(profile.tokens.scopes),
         access_token_expire_time=profile.tokens.expire_time,
         metadata=jsonb(metadata),
+        limits=jsonb(profile.limits) if profile.limits else None,
         now=now,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,

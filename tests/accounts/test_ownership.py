@@ -209,6 +209,7 @@ def test_only_ownership_writes_an_owner() -> None:
         "accounts.update": True,
         "accounts.transfer": True,
         "accounts.disconnect": False,
+        "accounts.keep_limits": False,
         "refreshes.keep": False,
         "refreshes.refuse": False,
     }

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from server.platforms import PlatformRefused, PlatformUnreachable, Profile, Tokens, TokensRefused
+from server.platforms.failures import NotConnected
 from tests.kit.platforms import Sandbox
 from tests.kit.web import serving
 
@@ -85,7 +86,7 @@ def failing(call: Callable[[Sandbox], object], platform: Sandbox) -> type[Except
 def test_a_closed_port_is_unreachable(call: Callable[[Sandbox], object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert failing(call, Sandbox(f"http://127.0.0.1:{port}")) is PlatformUnreachable
+    assert failing(call, Sandbox(f"http://127.0.0.1:{port}")) is NotConnected
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

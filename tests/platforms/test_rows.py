@@ -99,7 +99,7 @@ class Played:
         """The profiles that the fixture says are found."""
         return [self._profile(**account) for account in self.fixture["accounts"]]
 
-    def _profile(self, tokens: Any, **said: str) -> Profile:
+    def _profile(self, tokens: Any, **said: Any) -> Profile:
         """With the login's tokens, which others have, too, or with its own."""
         login = self.tokens()
         if tokens == "login":

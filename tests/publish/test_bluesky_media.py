@@ -64,7 +64,7 @@ def target() -> Target:
 
 
 REFUSED = [
-    ([png(size=2_000_001)], "MEDIA_TOO_LARGE"),
+    ([png(size=1_000_000)], "MEDIA_SIZE"),
     ([mp4(), png()], "MEDIA_MIXED"),
     ([b"\x00\x00\x00\x14ftypqt  " + b"\x00" * 8], "MEDIA_TYPE"),
     ([b"\x1a\x45\xdf\xa3" + b"\x00" * 60], "MEDIA_TYPE"),

@@ -70,6 +70,8 @@ TAGS = [
     ("#1 #1a #a1 # #? ## #1?", ["1a", "a1"]),
     ("text # text x#y", []),
     (f"#{'a' * 64} #{'b' * 65} #{'c' * 64}!", ["a" * 64, "c" * 64]),
+    # Of what people see as one character.
+    ("#" + "e\u0301" * 64 + " #" + "e\u0301" * 65, ["e\u0301" * 64]),
     ("its a #double#rainbow ##hashash", ["double#rainbow", "#hashash"]),
     (
         "some #n0n3s@n5e! #with,punctuation #like. #multi___...",

@@ -173,7 +173,8 @@ def test_a_lease_that_ends_while_it_is_begun(
         stored = load(leased)
         posting.pass_time()
         posting.sql(
-            "UPDATE social_post_target SET attempt = attempt + 1, lease_time = now() WHERE social_post_id = %s",
+            "UPDATE social_post_target SET attempt = attempt + 1, lease_time = now() "
+            "WHERE social_post_id = %s",
             post,
         )
         return stored

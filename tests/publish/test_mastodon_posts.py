@@ -182,17 +182,27 @@ def test_a_worker_that_dies(
 
 
 def test_a_servers_own_limit(posting: Posting, account: str, instance: Instance, client: Client) -> None:
-    """Known once something was sent."""
-    long = "x" * 501
-    own = {**CONFIGURATION["statuses"], "max_characters": 1000}
-    instance.statuses.configuration = {**CONFIGURATION, "statuses": own}
-    failure = client.fails(
-        "SocialPostService/PublishSocialPost", social_post_id=client.draft(account, caption=long).id
-    )
-    assert failure.fields == ("social_post.caption",)
-    posting.post(account)
+    """Known since the account was connected, and asked for again when something is sent."""
+
+    def allow(most: int) -> None:
+        own = {**CONFIGURATION["statuses"], "max_characters": most}
+        instance.statuses.configuration = {**CONFIGURATION, "statuses": own}
+
+    def refused(length: int) -> bool:
+        post = client.draft(account, caption="x" * length)
+        failure = client.fails("SocialPostService/PublishSocialPost", social_post_id=post.id)
+        return failure.fields == ("social_post.caption",)
+
+    assert refused(501)
+    allow(1000)
+    connect(client, instance)
+    assert refused(1001)
+    post = posting.post(account, text="x" * 1000)
+    allow(2000)
     posting.work()
-    post = posting.post(account, text=long)
+    assert posting.state(post) == "PUBLISHED"
+    assert refused(2001)
+    post = posting.post(account, text="x" * 2000)
     posting.work()
     assert posting.state(post) == "PUBLISHED"
 

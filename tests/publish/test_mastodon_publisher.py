@@ -797,13 +797,26 @@ def test_older_servers_say_it_elsewhere(publisher: MastodonPublisher, instance: 
         {"configuration": {"statuses": {"max_characters": -1}}},
         {"configuration": {"statuses": {"max_characters": True}}},
         {"configuration": {"statuses": {"max_characters": 10**400}}},
+        {"configuration": {"statuses": {"max_characters": -(10**400)}}},
         {"configuration": {"media_attachments": {"supported_mime_types": "image/png"}}},
+        {"configuration": {"media_attachments": {"supported_mime_types": ["application/octet-stream"]}}},
     ],
 )
 def test_what_can_not_be_a_limit(said: Any, publisher: MastodonPublisher, instance: Instance) -> None:
     instance.says["/api/v2/instance"] = answer(said)
     own = publisher.limits(sender(instance), time.monotonic() + 10)
     assert limits_of("mastodon", own) == LIMITS["mastodon"]
+
+
+def test_types_that_are_none(publisher: MastodonPublisher, instance: Instance) -> None:
+    types = ["image/png", 7, "image/\0png", "video/" + "x" * 65, "text/html", "image/", "video/mp4"]
+    instance.says["/api/v2/instance"] = answer(
+        {"configuration": {"media_attachments": {"supported_mime_types": types * 99}}}
+    )
+    own = publisher.limits(sender(instance), time.monotonic() + 10)
+    assert own is not None
+    assert (set(own["image_types"]), set(own["video_types"])) == ({"image/png"}, {"video/mp4"})
+    assert len(own["image_types"]) < 20
 
 
 def test_a_server_that_does_not_describe_itself(publisher: MastodonPublisher, instance: Instance) -> None:

@@ -16,6 +16,7 @@ from server.accounts import lists as account_lists
 from server.base.identity import new_id, utc_now
 from server.base.sizes import PAGE_BYTES
 from server.posts import lists as post_lists
+from server.posts import target_lists
 from server.storage import listing
 from server.storage.database import database
 from server.storage.listing import Listed
@@ -26,6 +27,8 @@ OWNERS = ["alice", "bob", "carol", None]
 NAMES = ["ann", "ben", "cid"]
 STATES, PLATFORMS = [1, 2, 3], [1, 2, 3]
 POST_STATES = [1, 2, 5]
+TARGET_STATES = [1, 3, 4]
+TARGETS = "SocialPostService/ListSocialPostTargets"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -44,6 +47,8 @@ class Post(NamedTuple):
     states: int
     scheduled: datetime | None
     accounts: tuple[Account, ...]
+    # Of its targets, in the order of their accounts.
+    target_states: tuple[int, ...]
 
 
 @pytest.fixture
@@ -69,6 +74,7 @@ def stored(client: Client, sql: Sql) -> tuple[list[Account], list[Post]]:
             chosen.choice(POST_STATES),
             chosen.choice([None, NOON, NOON + timedelta(hours=1), NOON + timedelta(hours=2)]),
             tuple(chosen.sample(made, chosen.choice([1, 1, 2, 3]))),
+            tuple(chosen.choices(TARGET_STATES, k=3)),
         )
         for number in range(60)
     ]
@@ -82,8 +88,8 @@ def stored(client: Client, sql: Sql) -> tuple[list[Account], list[Post]]:
         for position, account in enumerate(post.accounts):
             sql(
                 "INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position,"
-                " state) VALUES (%s, %s, %s, %s, 1)",
-                *(client.project_id, post.id, account.id, position),
+                " state) VALUES (%s, %s, %s, %s, %s)",
+                *(client.project_id, post.id, account.id, position, post.target_states[position]),
             )
     return made, written
 
@@ -94,13 +100,18 @@ def walk(client: Client, method: str, filters: Mapping[str, Any], page_size: int
     token = ""
     while len(found) < 1000:
         answer = client(method, page_size=page_size, page_token=token, **filters)
-        rows = getattr(answer, "social_accounts", None) or getattr(answer, "social_posts", ())
-        found += [row.id for row in rows]
+        [rows] = [value for field, value in answer.ListFields() if field.is_repeated] or [()]
+        found += [row_id(row) for row in rows]
         token = answer.next_page_token
         if not token:
             return found
         assert len(rows) == page_size
     raise AssertionError("pages without end")
+
+
+def row_id(row: Any) -> str:
+    """Its id; a target's are those of its post and its account."""
+    return row.id if hasattr(row, "id") else f"{row.social_post_id}/{row.social_account_id}"
 
 
 def some(chosen: random.Random, values: Sequence[Any]) -> list[Any]:
@@ -176,6 +187,46 @@ def test_any_filters_of_posts(
         assert walk(caller, "SocialPostService/ListSocialPosts", asked, chosen.choice([1, 3, 100])) == wanted
 
 
+@pytest.mark.parametrize("owner", [None, "alice"])
+def test_any_filters_of_targets(
+    client: Client, stored: tuple[list[Account], list[Post]], owner: str | None
+) -> None:
+    (made, written), chosen = stored, random.Random(8)
+    caller = client.as_owner(owner) if owner else client
+    named = [account for account in made if owner in (None, account.external_ids)]
+    sizes = set()
+    for _ in range(150):
+        ids = [account.id for account in some(chosen, named)][:9]
+        after = chosen.choice([None, None, NOON, NOON + timedelta(hours=1)])
+        before = chosen.choice([None, None, NOON + timedelta(hours=1), NOON + timedelta(hours=3)])
+        filters = {
+            "external_ids": some(chosen, OWNERS[:3]),
+            "states": some(chosen, TARGET_STATES),
+            "platforms": some(chosen, PLATFORMS),
+            "social_account_ids": ids,
+        }
+        window = {"scheduled_after": after, "scheduled_before": before}
+        wanted = sorted(
+            (
+                f"{post.id}/{account.id}"
+                for post in written
+                for account, state in zip(post.accounts, post.target_states, strict=False)
+                if allowed(post.external_ids, filters["external_ids"])
+                and allowed(state, filters["states"])
+                and allowed(account.platforms, filters["platforms"])
+                and allowed(account.id, ids)
+                and (after is None or (post.scheduled is not None and post.scheduled >= after))
+                and (before is None or (post.scheduled is not None and post.scheduled < before))
+                and (owner is None or all(account.external_ids == owner for account in post.accounts))
+            ),
+            reverse=True,
+        )
+        asked = {**filters, **{name: time for name, time in window.items() if time is not None}}
+        assert walk(caller, TARGETS, asked, chosen.choice([1, 3, 100])) == wanted, asked
+        sizes.add(len(wanted))
+    assert len(sizes) > (10 if owner is None else 2)
+
+
 @pytest.mark.parametrize("page_size", [1, 100])
 def test_due_posts(client: Client, stored: tuple[list[Account], list[Post]], page_size: int) -> None:
     """Scheduled posts up to a time are found in a way of their own."""
@@ -237,6 +288,11 @@ def many(new_database: Callable[[], str]) -> Iterator[psycopg2.extensions.connec
             "INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position, state)"
             " SELECT project_id, replace(id, 'sa_', 'sp_'), id, 0, 1 FROM social_account"
         )
+        # What is published long ago is most of it; a few wait, and a few have failed.
+        cursor.execute(
+            "UPDATE social_post_target SET state = CASE right(md5(social_post_id), 1)"
+            " WHEN '0' THEN 1 WHEN '1' THEN 4 ELSE 3 END"
+        )
         cursor.execute("UPDATE social_account SET state = 2 WHERE right(md5(id), 1) = '0'")
         cursor.execute("VACUUM ANALYZE social_account, social_post, social_post_target")
         cursor.execute(
@@ -268,6 +324,11 @@ def of_posts(*, due: bool = False, **filters: Any) -> tuple[Listed[Any], dict[st
     return post_lists.list_statement(shape, due=due), values
 
 
+def of_targets(**filters: Any) -> tuple[Listed[Any], dict[str, Any]]:
+    shape, values = listing.shape(filters, None, target_lists.MERGED)
+    return target_lists.list_statement(shape), {**values, "after_post": "", "after_account": ""}
+
+
 @pytest.mark.parametrize(
     ("query", "most"),
     [
@@ -284,10 +345,17 @@ def of_posts(*, due: bool = False, **filters: Any) -> tuple[Listed[Any], dict[st
         (of_posts(external_ids=["c7"]), 3 * 5),
         (of_posts(states=[2]), 3 * (PAGE + 1)),
         (of_posts(states=[2], scheduled_before=NOON, due=True), 4 * DUE),
+        # The keys, and for each the target, its post and its account.
+        (of_targets(), 4 * (PAGE + 1)),
+        (of_targets(external_ids=["c7"]), 5 * 5),
+        (of_targets(external_ids=["c7", "c8"]), 2 * 5 * 5),
+        (of_targets(states=[4]), 4 * (PAGE + 1)),
+        (of_targets(states=[1, 3, 4]), 3 * (PAGE + 1) + 3 * (PAGE + 1)),
     ],
     ids=[
         *("accounts", "one owner", "100 owners", "a state", "two states", "a platform", "a name"),
         *("posts", "a campaign", "scheduled posts", "due posts"),
+        *("targets", "targets of a campaign", "of two", "targets that failed", "in three states"),
     ],
 )
 @pytest.mark.parametrize("kind", ["small", "measured"])

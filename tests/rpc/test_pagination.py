@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, permutations
 from typing import Any
 
 import psycopg2
@@ -20,11 +20,15 @@ from tests.conftest import Running
 from tests.kit.support import GENERATED, Client, unique
 
 ACCOUNTS, POSTS = "SocialAccountService/ListSocialAccounts", "SocialPostService/ListSocialPosts"
+TARGETS = "SocialPostService/ListSocialPostTargets"
 SqlRunner = Callable[..., list[tuple[Any, ...]]]
 
 
 def _rows(answer: Any) -> list[str]:
     """The ids of a page, of whichever list it is."""
+    targets = getattr(answer, "social_post_targets", ())
+    if targets:
+        return [f"{row.social_post_id}/{row.social_account_id}" for row in targets]
     return [row.id for row in getattr(answer, "social_accounts", None) or getattr(answer, "social_posts", ())]
 
 
@@ -95,7 +99,7 @@ def test_sizes(client: Client, running: Running) -> None:
     sizes = {size: len(_rows(client(ACCOUNTS, page_size=size))) for size in (0, 1, 50, 1000, 1001, 2**31 - 1)}
     assert sizes == {0: 50, 1: 1, 50: 50, 1000: 1000, 1001: 1000, 2**31 - 1: 1000}
     assert [len(page) for page in _walk(client, ACCOUNTS, page_size=5000)] == [1000, 1]
-    for method in (ACCOUNTS, POSTS):
+    for method in (ACCOUNTS, POSTS, TARGETS):
         failed = client.fails(method, page_size=-1)
         assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ("page_size",))
 
@@ -109,10 +113,13 @@ def test_the_last_page_has_no_token(client: Client, size: int) -> None:
     posts = [client.draft(accounts[0]).id for _ in range(6)]
     pages = list(_walk(client, POSTS, page_size=size))
     assert (len(pages), sorted(chain(*pages))) == (-(-6 // size), sorted(posts))
+    pages = list(_walk(client, TARGETS, page_size=size))
+    wanted = sorted(f"{post}/{accounts[0]}" for post in posts)
+    assert (len(pages), sorted(chain(*pages))) == (-(-6 // size), wanted)
 
 
 def test_an_empty_list_is_one_empty_page(client: Client) -> None:
-    for method in (ACCOUNTS, POSTS):
+    for method in (ACCOUNTS, POSTS, TARGETS):
         assert list(_walk(client, method)) == [[]]
 
 
@@ -136,7 +143,7 @@ def _refused(client: Client, method: str, token: str, **filters: Any) -> None:
     assert (failed.what, failed.fields) == (("INVALID_ARGUMENT", "FIELD_INVALID"), ("page_token",))
 
 
-@pytest.mark.parametrize("method", [ACCOUNTS, POSTS])
+@pytest.mark.parametrize("method", [ACCOUNTS, POSTS, TARGETS])
 def test_a_token_is_good_for_its_filters(client: Client, method: str) -> None:
     filters = {"external_ids": ["alice"], "states": [1], "platforms": [1]}
     token = _token(_filled(client), method, **filters)
@@ -163,7 +170,7 @@ def test_a_token_of_posts_is_good_for_its_window(client: Client) -> None:
     _refused(client, POSTS, token, scheduled_after=window["scheduled_before"])
 
 
-@pytest.mark.parametrize("method", [ACCOUNTS, POSTS])
+@pytest.mark.parametrize("method", [ACCOUNTS, POSTS, TARGETS])
 def test_a_token_is_good_for_its_project_and_its_scope(
     client: Client, stranger: Client, read_only: Client, method: str
 ) -> None:
@@ -177,12 +184,12 @@ def test_a_token_is_good_for_its_project_and_its_scope(
 
 
 def test_a_token_is_good_for_its_method(client: Client) -> None:
-    tokens = {method: _token(_filled(client), method) for method in (ACCOUNTS, POSTS)}
-    _refused(client, ACCOUNTS, tokens[POSTS])
-    _refused(client, POSTS, tokens[ACCOUNTS])
+    tokens = {method: _token(_filled(client), method) for method in (ACCOUNTS, POSTS, TARGETS)}
+    for method, other in permutations(tokens, 2):
+        _refused(client, method, tokens[other])
 
 
-@pytest.mark.parametrize("method", [ACCOUNTS, POSTS])
+@pytest.mark.parametrize("method", [ACCOUNTS, POSTS, TARGETS])
 def test_a_token_that_no_list_gave_is_refused(client: Client, method: str) -> None:
     token = _token(_filled(client), method)
     anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80)
@@ -276,8 +283,9 @@ def test_a_walk_through_10_000_accounts_while_others_come_and_go(
 
 
 @pytest.mark.parametrize("scope", [None, "alice"], ids=["unscoped", "scoped"])
-def test_a_walk_through_posts_while_others_come_and_go(
-    client: Client, running: Running, scope: str | None
+@pytest.mark.parametrize("method", [POSTS, TARGETS])
+def test_a_walk_through_posts_or_targets_while_others_come_and_go(
+    client: Client, running: Running, method: str, scope: str | None
 ) -> None:
     for owner in ("alice", "bob"):
         client.connect(unique("profile"), owner)
@@ -290,5 +298,6 @@ def test_a_walk_through_posts_while_others_come_and_go(
 
     writers = [Writer(running, insert, "social_post") for _ in range(2)]
     caller = client.as_owner(scope) if scope else client
-    seen = _walked(caller, POSTS, writers, page_size=37)
-    _check(seen, ids[1::2] if scope else ids)
+    seen = _walked(caller, method, writers, page_size=37)
+    # Each post has one target.
+    _check([row.partition("/")[0] for row in seen], ids[1::2] if scope else ids)

@@ -191,6 +191,45 @@ def test_a_post_whose_text_doubles_on_its_way_is_listed_too(client: Client) -> N
     assert client(GET, social_post_id=made.id).social_post == made
 
 
+def test_what_follows_a_post_counts_as_its_text_does(client: Client) -> None:
+    media = [{"url": "http://a.example/", "alt_text": "x"}]
+    follow_ups = [{"caption": WIDE * 9_990, "media": media} for _ in range(25)]
+    size = len("x") + 25 * (4 * 9_990 + len("http://a.example/") + 1)
+    post = {"caption": "x", "social_account_ids": [client.connect().id], "follow_ups": follow_ups}
+    made = client(CREATE, social_post=post).social_post
+    assert list(client(LIST).social_posts) == [made]
+    follow_ups[0]["caption"] += "x" * (MOST - size)
+    client(CREATE, social_post=post)
+    follow_ups[0]["caption"] += "x"
+    failed = client.fails(CREATE, social_post=post)
+    assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ("social_post",))
+    assert "1,000,001" in failed.message
+    longer = {"id": made.id, "caption": "x" * (MOST - size + 2)}
+    assert client.fails(UPDATE, social_post=longer).fields == ("social_post",)
+
+
+def test_pages_of_follow_ups_that_nobody_has_begun_fit(client: Client, sql: Sql) -> None:
+    """An answer shows each of them for each account, though hardly anything of them is stored."""
+    accounts = [client.connect().id for _ in range(100)]
+    overrides = [{"social_account_id": account, "caption": ""} for account in accounts]
+    media, follow_ups = [{"url": "http://a"}], [{"caption": "x"}] * 25
+    fields = {"media": media, "account_overrides": overrides, "follow_ups": follow_ups}
+    first = client.draft(*accounts, caption="", **fields).id
+    copies = (
+        "INSERT INTO social_post SELECT left(id, 3) || lpad(number::text, 26, '0'), project_id, external_id,"
+        " caption, media, scheduled_time, state, platform_options, version, create_time, update_time,"
+        " follow_ups FROM social_post, generate_series(1, 249) number WHERE id = %s RETURNING id"
+    )
+    made = [first, *(id_ for (id_,) in sql(copies, first))]
+    sql(
+        "INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position, state,"
+        " caption) SELECT %s, id, account, place, 1, ''"
+        " FROM unnest(%s) id, unnest(%s) WITH ORDINALITY accounts(account, place) ON CONFLICT DO NOTHING",
+        *(client.project_id, made, accounts),
+    )
+    assert list(chain(*pages(client, LIST, page_size=1000))) == newest_first(made)
+
+
 def test_every_limit_but_overrides_at_once_is_within_the_whole(client: Client) -> None:
     media = [{"url": "https://a.example/" + WIDE * 2030, "alt_text": WIDE * 2000}] * 35
     post = client.draft(client.connect().id, caption=WIDE * LONGEST, media=media)

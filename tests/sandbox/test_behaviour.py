@@ -71,7 +71,13 @@ def outcome(app: SandboxApp, path: str = "posts") -> str:
     ],
 )
 def test_what_it_does(
-    mia: SandboxApp, handle: str, behaviour: str, posted: str, uploaded: str, is_there: bool
+    mia: SandboxApp,
+    handle: str,
+    behaviour: str,
+    posted: str,
+    uploaded: str,
+    is_there: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     how = {"delay": 0.01} if behaviour == "slow" else {}
     with mia.misbehaving(behaviour, **how):
@@ -80,6 +86,8 @@ def test_what_it_does(
         # The timeline is there in any case: somebody wants to look.
         assert len(mia.look(handle)) == int(is_there)
     assert outcome(mia) == "201"
+    # That there is no answer is no defect of the server's.
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_each_behaviour_is_tried_above() -> None:

@@ -21,6 +21,7 @@ from server.rpc.registry import RPCS
 from tests.conftest import Running
 from tests.kit.bluesky import Pds
 from tests.kit.colours import contrast
+from tests.kit.sandbox import SandboxApp
 from tests.kit.support import Client, recorder, unique
 from tests.kit.tricks import TRICKS
 from tests.kit.web import serving
@@ -299,3 +300,42 @@ def test_an_account_of_bluesky_is_connected_at_its_own_server(
     assert query == {"status": "connected", "social_account_ids": account.id}
     assert (account.platform_user_id, account.username) == (person.did, person.handle)
     assert account.external_id == "alice"
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_timeline_shows_pictures_and_fits(browser: Browser, running: Running, width: int) -> None:
+    """At a telephone's width, too; the page's policy lets pictures and films of the sandbox's own be seen."""
+    app = SandboxApp(f"http://{running.settings.web_address}").signed_in(unique("mia"))
+    media = [{"id": app.upload(), "alt_text": "A sunrise"}, {"id": app.upload(b"\0", "video/mp4")}]
+    post = app.publish("a" * 200, media=media)
+    app.publish("and more", reply_to=post["id"])
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.open(f"{running.settings.public_url}/sandbox/timeline")
+        picture = browser.find(f"#{post['id']} .media img")
+        assert browser.driver.execute_script("return arguments[0].naturalWidth", picture) == 960
+        assert browser.find(f"#{post['id']} video").get_attribute("aria-label") == ""
+        wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width
+        browser.find(f"#{post['id']} a.when").click()
+        browser.arrives(post["url"])
+        assert "and more" in browser.text()
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_sandbox_is_told_to_misbehave_by_its_page(browser: Browser, running: Running) -> None:
+    app = SandboxApp(f"http://{running.settings.web_address}")
+    browser.open(f"{running.settings.public_url}/sandbox")
+    browser.find("a[href='sandbox/behaviour']").click()
+    assert "It behaves well." in browser.text()
+    browser.find("option[value=drop]").click()
+    browser.find("#share").send_keys("0.05")
+    browser.find("button.primary").click()
+    browser.find("button[name=reset][value=drop]")
+    assert "in 5% of calls" in browser.text()
+    assert app.call("GET", "behaviour").json() == {"behaviours": [{"behaviour": "drop", "share": 0.05}]}
+    browser.find("button[name=reset][value='']").click()
+    browser.find(".good")
+    assert app.call("GET", "behaviour").json() == {"behaviours": []}
