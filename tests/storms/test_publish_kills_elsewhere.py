@@ -17,7 +17,7 @@ from tests.kit.publishing import Posting, Sql, target_state
 from tests.kit.support import Client, unique
 from tests.storms.publish_steps import Workers, workers
 
-ROUNDS = 1
+ROUNDS = 50
 # What a call takes, about.
 CALL_SECONDS = 0.02
 # Whoever goes on may have to wait for the platform, each time for less than these.
