@@ -25,6 +25,7 @@ from server.publish import publishers
 from server.publish.publishers import Publishers
 from server.publish.rehearsal import Rehearsal
 from server.publish.sender import Sender
+from server.publish.slow_servers import SlowServers
 from server.storage.clock import DatabaseClock
 from server.storage.database import database
 
@@ -84,7 +85,11 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),
-        Sender(PublishingAccounts(vault, connectable, apps), publishers_of(settings)),
+        Sender(
+            PublishingAccounts(vault, connectable, apps),
+            publishers_of(settings),
+            SlowServers(max(1, settings.worker_threads // 2)),
+        ),
         sky,
         clock,
     )

@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="threads of each gRPC and web process for calls that wait for a platform"
     )
     worker_threads: int = Field(
-        4, ge=1, le=64, description="threads of each worker process, for what happens later"
+        16, ge=1, le=64, description="threads of each worker process, for what happens later"
     )
     worker_address: Address | None = Field(
         None, description="where a worker process answers GET /healthz; unset: nowhere"

@@ -85,7 +85,7 @@ class Statuses:
         """When, by our clock. Raises PublishFailed if it doesn't say."""
         try:
             return moment(status.get("created_at")) - self._ahead
-        except ValueError:
+        except (ValueError, OverflowError):
             raise unreadable("UNREADABLE") from None
 
     def since(self, time: datetime) -> Iterator[Mapping[str, Any]]:

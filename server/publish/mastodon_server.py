@@ -175,12 +175,13 @@ class Server:
         return self.reset(response) if response.headers.get("X-RateLimit-Remaining") == "0" else None
 
     def reset(self, response: httpx2.Response) -> float | None:
-        """In how many seconds its limit begins anew, if it says so."""
+        """In how many seconds its limit begins anew, if it says so, and that is to come."""
         try:
             then = moment(response.headers.get("X-RateLimit-Reset"))
         except ValueError:
             return calls.retry_after(response)
-        return min(max(0.0, (then - self.clock(response)).total_seconds()), MOST_SECONDS)
+        seconds = min((then - self.clock(response)).total_seconds(), MOST_SECONDS)
+        return seconds if seconds > 0 else None
 
     def clock(self, response: httpx2.Response) -> datetime:
         """What time it is there: its times are by its own clock. The answer may be a cache's, of some Age."""

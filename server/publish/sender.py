@@ -19,6 +19,7 @@ from server.publish.publisher import PublishFailed, TokenExpired
 from server.publish.publishers import Publishers
 from server.publish.records import KIND, Target
 from server.publish.renewals import Renewals
+from server.publish.slow_servers import SLOW_SECONDS, SlowServers
 from server.publish.steps import Later, LeaseLost, Unconfirmed
 from server.storage.database import database
 from server.storage.due_work import Leased
@@ -36,8 +37,9 @@ RECORD_SECONDS, RECORD_PAUSE_SECONDS = 120.0, 0.5
 class Sender:
     """The handler of targets that are due."""
 
-    def __init__(self, accounts: PublishingAccounts, publishers: Publishers) -> None:
+    def __init__(self, accounts: PublishingAccounts, publishers: Publishers, servers: SlowServers) -> None:
         self._accounts = accounts
+        self._servers = servers
         self._publishers = publishers
         self._limits = AccountLimits(accounts)
         self._renewals = Renewals(KIND)
@@ -53,7 +55,7 @@ class Sender:
             KIND.retry(leased, BUSY_SECONDS)
             return
         if attempt is not None:
-            with self._renewals.of(leased):
+            with self._renewals.of(leased), self._servers.sending_to(attempt.scopes()["server"]):
                 self._go_on(attempt)
 
     def _begin(self, leased: Leased[Target]) -> Attempt | None:
@@ -89,9 +91,12 @@ class Sender:
         if stored.late and attempt.index == 0 and attempt.fresh and not attempt.trying:
             raise failures.too_late()
         self._wait_for_tokens(attempt)
-        pause = rate_limits.paused(row.project_id, attempt.scopes().values())
+        scopes = attempt.scopes()
+        pause = rate_limits.paused(row.project_id, scopes.values())
         if pause is not None:
             raise Later(pause)
+        if not self._servers.has_room(scopes["server"]):
+            raise Later(SLOW_SECONDS)
         if attempt.fresh:
             outcomes.begun(attempt)
 

@@ -16,6 +16,7 @@ from server.publish.publisher import Publisher, Sending, Step, Values
 from server.publish.publishers import Publishers
 from server.publish.records import KIND, Target
 from server.publish.sender import Sender
+from server.publish.slow_servers import SlowServers
 from server.storage.due_work import Leased
 from tests.kit.support import Client
 
@@ -95,7 +96,8 @@ class Scripted(Publisher):
 
 def sender(publisher: Publisher, platforms: Platforms, vault: Vault) -> Sender:
     """Sends to this platform."""
-    return Sender(PublishingAccounts(vault, platforms, PlatformApps(vault)), Publishers([publisher]))
+    accounts = PublishingAccounts(vault, platforms, PlatformApps(vault))
+    return Sender(accounts, Publishers([publisher]), SlowServers(8))
 
 
 class Posting:

@@ -130,7 +130,7 @@ def test_no_text_takes_long(text: str) -> None:
     hashtags(text)
     mentions(text)
     weighted(text)
-    assert time.thread_time() - start < 5
+    assert time.thread_time() - start < 10
 
 
 GRAPHEME_LEN = """

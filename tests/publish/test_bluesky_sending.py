@@ -81,6 +81,16 @@ def test_a_scheduled_post_becomes_a_record(
     assert value["labels"]["values"] == [{"val": "nudity"}]
 
 
+def test_a_draft_is_published_at_once(
+    posting: Posting, client: Client, account: str, pds: Pds, person: BlueskyAccount
+) -> None:
+    draft = client.draft(account, caption="now")
+    client("SocialPostService/PublishSocialPost", social_post_id=draft.id)
+    posting.work()
+    assert posting.states(draft.id) == ["PUBLISHED"]
+    assert [one["value"]["text"] for one in records(pds, person)] == ["now"]
+
+
 def test_a_video_and_a_card_follow_in_a_thread(
     posting: Posting, account: str, pds: Pds, person: BlueskyAccount, files: Site
 ) -> None:

@@ -429,6 +429,18 @@ def test_a_server_that_may_not_keep_keys_is_not_called_again(
         publisher.settle(PUBLISH, sent)
 
 
+def test_a_server_that_does_not_say_what_it_is(publisher: MastodonPublisher, instance: Instance) -> None:
+    sent = later(sending(sender(instance), "hello"), by=timedelta(minutes=10))
+    for path in ("/api/v2/instance", "/api/v1/instance"):
+        instance.says[path] = answer({"error": "Not Found"}, 404)
+    with pytest.raises(Uncertain):
+        publisher.settle(PUBLISH, sent)
+    # It may say so later.
+    instance.says["/api/v2/instance"] = answer({"error": "busy"}, 503)
+    with failing("PLATFORM", "HTTP 503", retryable=True):
+        publisher.settle(PUBLISH, sent)
+
+
 def test_a_server_that_only_members_read_is_settled_by_the_key(
     publisher: MastodonPublisher, instance: Instance
 ) -> None:
@@ -468,6 +480,14 @@ def test_a_list_that_can_not_be_read(said: Any, publisher: MastodonPublisher, in
     instance.says["/api/v1/accounts/1/statuses"] = answer(said)
     with failing("PLATFORM", "UNREADABLE", retryable=True):
         publisher.settle(PUBLISH, later(sending(sender(instance), "hello"), by=timedelta(hours=2)))
+
+
+def test_a_time_before_all_times(publisher: MastodonPublisher, instance: Instance) -> None:
+    said = answer([{"id": "1", "created_at": "0001-01-01T00:00:00Z"}])
+    said.headers["Age"] = "999"
+    instance.says["/api/v1/accounts/1/statuses"] = said
+    with failing("PLATFORM", "UNREADABLE", retryable=True):
+        publisher.settle(PUBLISH, later(sending(sender(instance), "hello"), by=HOURS))
 
 
 @pytest.mark.parametrize("caption", TEXTS)
@@ -755,7 +775,7 @@ def test_a_limit_by_the_servers_own_clock(publisher: MastodonPublisher, instance
         ({"X-RateLimit-Reset": "soon"}, None),
         ({"X-RateLimit-Reset": "soon", "Retry-After": "7"}, 7),
         ({"X-RateLimit-Reset": "9999-01-01T00:00:00Z"}, 86400),
-        ({"X-RateLimit-Reset": "2001-01-01T00:00:00"}, 0),
+        ({"X-RateLimit-Reset": "2001-01-01T00:00:00"}, None),
     ],
 )
 def test_what_a_server_says_of_its_limit(

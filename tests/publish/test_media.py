@@ -387,3 +387,24 @@ def test_a_look_calls_only_public_addresses(server: Server) -> None:
 
     assert [what.code for what in found.values() if isinstance(what, PublishFailed)] == ["MEDIA_ADDRESS"]
     assert server.visited == []
+
+
+def test_a_medium_that_has_begun_may_take_longer(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.setattr(media_stream, "HEAD_SECONDS", 2.0)
+
+    def parts() -> Iterator[bytes]:
+        yield MP4 + bytes(2 * 65_536)
+        for _ in range(6):
+            time.sleep(0.5)
+            yield bytes(1000)
+
+    content_type, content = _fetched(server.says(StreamingResponse(parts())))
+
+    assert (content_type, len(content)) == ("video/mp4", len(MP4) + 2 * 65_536 + 6000)
+
+
+def test_a_medium_that_announces_too_much_is_not_read() -> None:
+    endless = Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 80000000\r\n\r\n" + MP4, bytes(65_536))
+    with endless.serving() as url:
+        assert _failure(url, 60 * MIB).code == "MEDIA_SIZE"
+    assert endless.sent < 32 * MIB

@@ -105,7 +105,7 @@ NOT_ENCRYPTED = {"hash", "state_hash", "body_hash", "response", "receipt_hash", 
 def test_doctor_counts_the_connections_that_serve_may_need(url: str) -> None:
     few = {"database_url": url, "encryption_keys": ENCRYPTION_KEY, "workers": "2", "threads": "4"}
     fine = printed("doctor", **few)
-    assert "ok    connections: 57 at most for hitchpost serve here, of 97" in fine
+    assert "ok    connections: 69 at most for hitchpost serve here, of 97" in fine
     many = hitchpost("doctor", **few | {"workers": "16"})
     assert many.returncode == 1
     assert "FAIL  connections: hitchpost serve may need 253, and PostgreSQL accepts 97" in many.stdout

@@ -7,7 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from server.sandbox import posts
+from server.platforms.limits import LIMITS
+from server.publish import sandbox as publisher
+from server.sandbox import posts, publishing
 from server.sandbox.publishing import MAX_MEDIA_BYTES
 from tests.conftest import Running
 from tests.kit.sandbox import PICTURE, SandboxApp
@@ -157,6 +159,13 @@ def test_what_is_no_post_is_refused(
 ) -> None:
     assert error(mia.call("POST", "posts", content=json.dumps(post))) == wanted
     assert mia.look(handle) == []
+
+
+def test_it_takes_what_its_row_of_limits_says() -> None:
+    row = LIMITS["sandbox"]
+    assert (row.image_bytes, row.video_bytes) == (publishing.MAX_MEDIA_BYTES, publishing.MAX_MEDIA_BYTES)
+    assert publisher.MAX_MEDIA_BYTES == publishing.MAX_MEDIA_BYTES
+    assert (row.most_characters, row.most_media) == (publishing.TEXT, publishing.MEDIA)
 
 
 def test_a_medium_is_of_whoever_uploaded_it(anybody: SandboxApp, mia: SandboxApp) -> None:

@@ -1,6 +1,7 @@
 """kill -9 at every moment of a send: no post and no follow-up is accepted twice, and none is lost."""
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from tests.storms.publish_worker import settings
 from tests.storms.publishing import STATES, left, plant_accounts, plant_posts
 
 VAULT = Vault(ENCRYPTION_KEY)
-ROUNDS = 50
+ROUNDS = int(os.environ.get("STORM_ROUNDS", "50"))
 # Of these, so many rounds' posts see further deaths: whoever goes on dies as well, at any moment, so often.
 SECOND_ROUNDS, SECOND_DEATHS = 10, 60
 # A send that nobody disturbs has fewer moments.

@@ -1,6 +1,7 @@
 """kill -9 at every moment of a send, on platforms that can be asked afterwards: nothing is there twice, and
 whoever goes on finds out what is there, so that nobody has to look."""
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tests.kit.publishing import Posting, Sql, target_state
 from tests.kit.support import Client, unique
 from tests.storms.publish_steps import Workers, workers
 
-ROUNDS = 50
+ROUNDS = int(os.environ.get("STORM_ROUNDS", "50"))
 # What a call takes, about.
 CALL_SECONDS = 0.02
 # Whoever goes on may have to wait for the platform, each time for less than these.

@@ -59,6 +59,37 @@ def test_if_match_is_the_etag(ask: Ask, client: Client) -> None:
     assert ask("DELETE", path).json() == {}
 
 
+def test_what_is_decided_of_a_post_has_its_etag_and_happens_once(ask: Ask, client: Client) -> None:
+    times = {"scheduled_time": "2040-07-01T09:00:00Z", "follow_ups": [{"caption": "more", "delay": "90s"}]}
+    post = {"caption": "hello", "social_account_ids": [client.connect().id], **times}
+    made = ask("POST", "/v1/social-posts", json=post)
+    assert made.json()["follow_ups"][0]["delay"] == "90s"
+    path, etag = f"/v1/social-posts/{made.json()['id']}", made.headers["etag"]
+    for action in ("publish", "cancel", "retry"):
+        assert reason(ask("POST", f"{path}/{action}", json={}, headers={"If-Match": '"99"'})) == (
+            412,
+            "ETAG_MISMATCH",
+        )
+    headers = {"If-Match": etag, "Idempotency-Key": unique("key")}
+    published = ask("POST", f"{path}/publish", json={}, headers=headers)
+    assert (published.status_code, published.json()["state"]) == (200, "SOCIAL_POST_STATE_SCHEDULED")
+    assert published.headers["etag"] not in ("", etag)
+    again = ask("POST", f"{path}/publish", json={}, headers=headers)
+    assert (again.content, again.headers["etag"]) == (published.content, published.headers["etag"])
+    cancelled = ask("POST", f"{path}/cancel", json={"request_id": unique("key")}).json()
+    assert cancelled["state"] == "SOCIAL_POST_STATE_CANCELLED"
+    [target] = ask("GET", "/v1/social-post-targets?state=SOCIAL_POST_TARGET_STATE_CANCELLED").json()[
+        "social_post_targets"
+    ]
+    assert target == cancelled["targets"][0]
+    assert reason(ask("POST", f"{path}/retry", json={})) == (400, "SOCIAL_POST_NOT_RETRYABLE")
+    resolve = f"{path}/targets/{target['social_account_id']}/resolve"
+    found = {"resolution": "SOCIAL_POST_TARGET_RESOLUTION_PUBLISHED"}
+    assert reason(ask("POST", resolve, json=found)) == (400, "SOCIAL_POST_TARGET_NOT_UNCONFIRMED")
+    other = {**found, "social_account_id": client.connect().id}
+    assert fields(ask("POST", resolve, json=other)) == ["social_account_id"]
+
+
 def test_a_request_id_of_the_callers_own_comes_back(ask: Ask) -> None:
     for path in ("/v1/social-posts", "/v1/social-posts/sp_none"):
         assert ask("GET", path, headers={"X-Request-Id": "mine"}).headers["x-request-id"] == "mine"
