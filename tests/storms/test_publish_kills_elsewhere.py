@@ -108,7 +108,7 @@ class Rounds:
             self.killed.setdefault(moment, {})[text] = states
 
     def _plant(self, text: str) -> str:
-        more = [{"caption": f"{text}#1"}]
+        more = [{"caption": f"{text} more"}]
         return self._posting.post(self._account, text=text, media=self._media, follow_ups=more)
 
     def _states(self, post: str) -> list[str]:
@@ -145,7 +145,7 @@ def test_kill_at_every_moment_of_a_send(
     assert twice == []
     for killed in rounds.killed.values():
         for text, states in killed.items():
-            assert [there[text], there[f"{text}#1"]] == [int(state == "PUBLISHED") for state in states], text
+            assert [there[text], there[f"{text} more"]] == [int(state == "PUBLISHED") for state in states], text
     assert set(ended) == {"PUBLISHED + PUBLISHED"}
     certain = [moment for moment in moments if not moment.startswith("in ")]
     assert all(len(rounds.killed[moment]) == ROUNDS for moment in certain)
