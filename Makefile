@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-publish test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due lock clean
+.PHONY: help run demo test test-run test-publish test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ bench-check: $(BENCH_INSTALLED) ## Measure, and fail if a figure is not reached
 
 bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.due_work
+
+bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
+	$(BIN)/python -m benchmarks.publishing
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py

@@ -105,7 +105,9 @@ class Attempt:
     def refuse(self) -> None:
         """The platform has refused the account's tokens."""
         tried = self.trying
-        self.steps[str(self.index)] = {**tried, "refused": [*self.refused, self.account.fingerprint]}
+        # Once, however often this is recorded until the database takes it.
+        refused = dict.fromkeys([*self.refused, self.account.fingerprint])
+        self.steps[str(self.index)] = {**tried, "refused": list(refused)}
 
     def outcome(self, **values: Any) -> list[parts.Outcome]:
         """The outcomes of follow-ups with that of this one."""

@@ -25,9 +25,10 @@ CREATE = "SocialPostService/CreateSocialPost"
 
 
 @contextmanager
-def off_by(days: int) -> Iterator[None]:
-    """Processes that start inside have a clock that is so many days ahead; the monotonic one is right."""
-    faked = {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{days:+}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+def off_by(ahead: timedelta) -> Iterator[None]:
+    """Processes that start inside have a clock that is so far ahead; the monotonic one is right."""
+    seconds = f"{ahead.total_seconds():+.0f}"
+    faked = {"LD_PRELOAD": str(LIBRARY), "FAKETIME": seconds, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     os.environ.update(faked)
     try:
         yield
@@ -39,7 +40,11 @@ def off_by(days: int) -> Iterator[None]:
 @contextmanager
 def server_off_by(days: int, folder: Path, url: str) -> Iterator[tuple[Server, Client]]:
     """A server with such a clock, and a client."""
-    with off_by(days), serving(folder, url) as server, local_channel(server.address) as channel:
+    with (
+        off_by(timedelta(days=days)),
+        serving(folder, url) as server,
+        local_channel(server.address) as channel,
+    ):
         try:
             yield server, server.new_client(channel)
         finally:
@@ -105,7 +110,7 @@ def test_a_server_a_day_behind_takes_no_time_of_the_past(
 
 @needs_faketime
 def test_doctor_says_what_a_wrong_clock_spoils(new_database: Callable[[], str]) -> None:
-    with off_by(1):
+    with off_by(timedelta(days=1)):
         ran = hitchpost("doctor", database_url=new_database())
     [line] = [line for line in ran.stdout.splitlines() if "clock" in line]
     assert line.startswith("FAIL  clock: 86,")
