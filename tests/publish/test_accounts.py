@@ -274,6 +274,8 @@ def test_what_is_a_day_late_is_not_sent(posting: Posting, platform: Scripted, cl
 
 
 def test_a_platform_without_a_publisher_says_so(posting: Posting, platform: Scripted, client: Client) -> None:
-    post = posting.post(client.connect(platform="PLATFORM_PINTEREST").id)
+    """One that an earlier version has scheduled: this one would not have."""
+    post = client.draft(client.connect(platform="PLATFORM_PINTEREST").id).id
+    posting.schedule(post)
     posting.work()
     assert posting.target(post).error.code == "PLATFORM_NOT_SUPPORTED"

@@ -145,7 +145,9 @@ def test_kill_at_every_moment_of_a_send(
     assert twice == []
     for killed in rounds.killed.values():
         for text, states in killed.items():
-            assert [there[text], there[f"{text} more"]] == [int(state == "PUBLISHED") for state in states], text
+            assert [there[text], there[f"{text} more"]] == [int(state == "PUBLISHED") for state in states], (
+                text
+            )
     assert set(ended) == {"PUBLISHED + PUBLISHED"}
     certain = [moment for moment in moments if not moment.startswith("in ")]
     assert all(len(rounds.killed[moment]) == ROUNDS for moment in certain)
