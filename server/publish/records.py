@@ -35,9 +35,15 @@ class Target(NamedTuple):
     state: int
 
 
-# Of the targets that are due those that may come first: of each account one that is to be sent, and all whose
-# follow-ups are due. What waits behind them is sorted, and never looked at one by one.
-_CANDIDATES = f"""
+# The oldest that are due. Where many are, these have enough for a batch; unless most of them wait.
+_OLDEST = 256
+
+
+def _candidates(most: str) -> str:
+    """Of the targets that are due, or the oldest of these, those that may come first: of each account one
+    that is to be sent, and all whose follow-ups are due. What waits behind them is sorted, and never looked
+    at one by one."""
+    return f"""
           SELECT h.* FROM (
             SELECT DISTINCT ON (w.social_account_id, w.apart)
               w.social_account_id, w.social_post_id, w.due_time
@@ -45,10 +51,12 @@ _CANDIDATES = f"""
               SELECT social_account_id, social_post_id, queue_time, due_time,
                 CASE WHEN state IN ({PENDING}, {SENDING}) THEN '' ELSE social_post_id END AS apart
               FROM social_post_target WHERE project_id = p.project_id AND due_time <= now()
-              ORDER BY due_time OFFSET 0
+              ORDER BY due_time {most}
             ) w
             ORDER BY w.social_account_id, w.apart, w.queue_time, w.social_post_id
           ) h ORDER BY h.due_time"""
+
+
 # An account sends in order of queue_time, and one at a time: the first that waits keeps the others waiting,
 # also while it is not due because it is tried again later. Follow-ups of what is published wait for nobody.
 _READY = f"""(r.state NOT IN ({PENDING}, {SENDING}) OR (
@@ -70,7 +78,12 @@ KIND = Kind(
     share=16,
     seconds=30,
     room="publish",
-    queues=Queues(("social_post_id", "social_account_id"), _CANDIDATES, _READY),
+    queues=Queues(
+        ("social_post_id", "social_account_id"),
+        _candidates(f"LIMIT {_OLDEST}"),
+        _candidates("OFFSET 0"),
+        _READY,
+    ),
 )
 EVERY_SECONDS = 0.5
 # What is due for longer than this is not sent any more by itself: nobody expects it now.

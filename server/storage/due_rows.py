@@ -38,16 +38,29 @@ class Queues(NamedTuple):
 
     `candidates` is SQL for `key` columns and times of rows of project `p`, few of each queue, the oldest
     first; `ready` a condition for a row `r` of these. Each of them is asked, but not what waits behind it.
+    `first` is the same of few rows, the oldest: where they suffice, nobody reads all that is due.
     """
 
     key: Sequence[str]
+    first: str
     candidates: str
     ready: str
 
-    def rows(self, table: str, columns: Sequence[str], time: str, until: str, lock: str) -> str:
-        """What follows FROM, for rows `r` that may be had now."""
+    def few(self, table: str, columns: Sequence[str], time: str, until: str, lock: str) -> str:
+        """What follows FROM, for rows `r` that may be had now, some of them twice; with a LIMIT it goes no
+        further than it has to."""
+        either = f"({self.first}) UNION ALL ({self.candidates})"
+        return self._rows(either, table, columns, time, until, lock)
+
+    def all(self, table: str, columns: Sequence[str], time: str, until: str) -> str:
+        """The same for each of them, once."""
+        return self._rows(self.candidates, table, columns, time, until, "OFFSET 0")
+
+    def _rows(
+        self, candidates: str, table: str, columns: Sequence[str], time: str, until: str, lock: str
+    ) -> str:
         same = " AND ".join(f"r.{column} = q.{column}" for column in self.key)
-        return f"""({self.candidates}) q, LATERAL (
+        return f"""({candidates}) q, LATERAL (
           SELECT {", ".join(columns)} FROM {table} r
           WHERE r.project_id = p.project_id AND {same} AND r.{time} <= {until} AND {self.ready} {lock}
         ) r"""
@@ -68,7 +81,7 @@ def oldest(
     """
     lock, named = "FOR UPDATE SKIP LOCKED", ", ".join(columns)
     if queues:
-        rows = f"SELECT r.* FROM {queues.rows(table, columns, time, until, lock)} LIMIT {share}"
+        rows = f"SELECT r.* FROM {queues.few(table, columns, time, until, lock)} LIMIT {share}"
     else:
         rows = f"""SELECT {named} FROM {table} r WHERE r.project_id = p.project_id AND r.{time} <= {until}
         ORDER BY r.{time} LIMIT {share} {lock}"""
@@ -92,7 +105,7 @@ def backlog(
     """What waits for a worker; `lease_time` is the column that is still set when a lease has run out."""
     rows = f"{table} r WHERE r.project_id = p.project_id AND r.{time} <= {until}"
     if queues:
-        rows = queues.rows(table, (time, lease_time), time, until, "OFFSET 0")
+        rows = queues.all(table, (time, lease_time), time, until)
     return Statement(
         f"{name}.backlog",
         f"""
