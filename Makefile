@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-publish test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
+.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
 LEAKS := tests/repository/test_leaks.py
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients storms run publish mcp web/rest)
+APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest)
 
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
 	$(BIN)/python -m pytest $(APART)
@@ -37,8 +37,8 @@ test: $(INSTALLED) ## Run the tests, all but those that have a target of their o
 test-run: $(INSTALLED) ## Run the tests that start, kill and upgrade whole servers, and those of the commands
 	$(BIN)/python -m pytest tests/run $(LEAKS)
 
-test-publish: $(INSTALLED) ## Run the tests of sending posts, and of the platforms that can be published to
-	$(BIN)/python -m pytest tests/publish $(LEAKS)
+test-platforms: $(INSTALLED) ## Run the tests of platforms: connecting to each, and publishing
+	$(BIN)/python -m pytest tests/platforms tests/publish $(LEAKS)
 
 test-loop: $(INSTALLED) ## Run the tests of calls on gRPC's own loop (HITCHPOST_CALL_LOOP=grpc)
 	TEST_CALL_LOOP=grpc $(BIN)/python -m pytest tests/rpc tests/accounts tests/posts tests/projects
