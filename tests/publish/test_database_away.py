@@ -3,8 +3,9 @@
 import pytest
 
 from server.base.errors import DatabaseUnavailable
-from server.publish import records, sender
+from server.publish import records
 from server.publish.publisher import TokenExpired
+from server.storage import due_work
 from tests.kit.publishing import Posting, Scripted, Sql
 from tests.kit.support import Client
 
@@ -22,7 +23,7 @@ def test_tokens_are_refused_once_however_often_that_is_recorded(
         return end(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(records, "end", away)
-    monkeypatch.setattr(sender, "RECORD_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(due_work, "RECORD_PAUSE_SECONDS", 0.0)
     platform.will("run publish", TokenExpired())
     post = posting.post(client.connect().id)
     posting.work()
