@@ -60,6 +60,7 @@ def forget(project: ProjectRow, owner: str, clock: Clock, seen: Callable[[int], 
     Raises CommandError when calls keep on holding or making accounts of the owner, or the owner's apps are
     still needed to revoke tokens; what was erased stays so.
     """
+    posts.analyze()
     for _ in range(ROUNDS):
         _erase_once(project.id, owner, clock, seen)
         if accounts.count(project.id, owner) == (0, 0):
