@@ -15,13 +15,11 @@ from server.posts import statements
 from server.posts.found import lock, read, readable, state_name, target_state_name
 from server.posts.rows import PostRow, TargetRow
 from server.posts.sendable import check_sendable
-from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, RECOMPUTE, UNCONFIRMED
+from server.posts.states import CANCELLED, EDITABLE, FAILED, PENDING, RECOMPUTE, SENDING_WORK, UNCONFIRMED
 from server.storage import due_work
 from server.storage.database import database
 from server.storage.statements import jsonb
 
-# The kind of due work that sending is (publish/records.py).
-SENDING_WORK = "posts"
 # What the error of an UNCONFIRMED target becomes.
 NOT_PUBLISHED = {"retryable": True, "message": "It was not published. RetrySocialPost sends it again."}
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from server.posts import owned
 from server.posts.states import STATE
 from server.storage.database import database
 from server.storage.statements import Command, Statement
@@ -18,15 +19,7 @@ _TARGETS = """
         WHERE target.project_id = $project AND target.social_account_id = account.id OFFSET 0
       ) target
       WHERE account.project_id = $project AND account.external_id = $owner"""
-_TO_OTHERS = """
-      EXISTS (
-        SELECT FROM social_post_target target, LATERAL (
-          SELECT FROM social_account account
-          WHERE account.project_id = $project AND account.id = target.social_account_id
-            AND account.external_id IS DISTINCT FROM $owner OFFSET 0
-        ) others
-        WHERE target.project_id = $project AND target.social_post_id = post.id OFFSET 0
-      )"""
+_TO_OTHERS = owned.to_others("post.id")
 
 
 class Concerned(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
+from server.posts import owned
 from server.posts.rows import STORED, PostRow, post_row
 from server.storage import listing
 from server.storage.listing import Found, Listed, Shape
@@ -68,10 +69,6 @@ _DUE = """
     ORDER BY post.id DESC
 """
 _ASKED_FOR = "$social_account_ids::text[]"
-_OWNED = """ARRAY(
-        SELECT account.id FROM social_account account
-        WHERE account.project_id = $project AND account.external_id = $owner
-      )"""
 _TARGETS = """
         SELECT FROM social_post_target target
         JOIN social_account account ON account.project_id = $project AND account.id = target.social_account_id
@@ -99,7 +96,7 @@ def list_statement(shape: Shape, *, due: bool) -> Listed[PostRow]:
     """The statements for lists of this shape; `due`: of scheduled posts up to a time."""
     first = next((name for name in _INDEXED if name in shape.names), None)
     if "social_account_ids" in shape.names or "owner" in shape.names:
-        wanted = _ASKED_FOR if "social_account_ids" in shape.names else _OWNED
+        wanted = _ASKED_FOR if "social_account_ids" in shape.names else owned.ACCOUNTS
         sql = _filled(_OF_ACCOUNTS, shape, "target.social_post_id", wanted=wanted)
         return Listed("posts.list_of_accounts", sql, post_row)
     if due and first != "external_ids":

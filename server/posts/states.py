@@ -9,6 +9,8 @@ PUBLISHED = pb.SOCIAL_POST_TARGET_STATE_PUBLISHED
 FAILED = pb.SOCIAL_POST_TARGET_STATE_FAILED
 UNCONFIRMED = pb.SOCIAL_POST_TARGET_STATE_UNCONFIRMED
 CANCELLED = pb.SOCIAL_POST_TARGET_STATE_CANCELLED
+# The kind of due work that sending a target is.
+SENDING_WORK = "posts"
 # Posts in these can be changed, and published.
 EDITABLE = (pb.SOCIAL_POST_STATE_DRAFT, pb.SOCIAL_POST_STATE_SCHEDULED)
 # SQL: the state of a row `post` by its targets, as the statement sees them: those that it writes itself it

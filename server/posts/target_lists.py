@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from server.posts import owned
 from server.posts.rows import OUTCOME, ListedTarget, TargetRow
 from server.storage import listing
 from server.storage.listing import Found, Listed, Shape
@@ -63,18 +64,6 @@ _OF_ACCOUNT = """, LATERAL (
         SELECT FROM social_account account
         WHERE account.project_id = $project AND account.id = target.social_account_id {conditions} OFFSET 0
       ) of_account"""
-_OWNED = """ARRAY(
-        SELECT account.id FROM social_account account
-        WHERE account.project_id = $project AND account.external_id = $owner
-      )"""
-_TO_OTHERS = """EXISTS (
-          SELECT FROM social_post_target every, LATERAL (
-            SELECT FROM social_account account
-            WHERE account.project_id = $project AND account.id = every.social_account_id
-              AND account.external_id IS DISTINCT FROM $owner OFFSET 0
-          ) others
-          WHERE every.project_id = $project AND every.social_post_id = target.social_post_id OFFSET 0
-        )"""
 
 
 class _First(NamedTuple):
@@ -88,13 +77,13 @@ class _First(NamedTuple):
 # The one that leaves the least comes first. `owner` is the owner scope.
 _INDEXED: Mapping[str, _First] = {
     "social_account_ids": _First("accounts", "$social_account_ids::text[]", "target.social_account_id"),
-    "owner": _First("accounts", _OWNED, "target.social_account_id"),
+    "owner": _First("accounts", owned.ACCOUNTS, "target.social_account_id"),
     "external_ids": _First("tags", "$external_ids::text[]", "post.external_id"),
     "states": _First("states", "$states::smallint[]", "target.state"),
 }
 # The filters, by the name of their request field: of targets, of their posts, of their accounts.
 _TARGET: Mapping[str, Callable[[Shape], str]] = {
-    "owner": lambda _: f"NOT {_TO_OTHERS}",
+    "owner": lambda _: f"NOT {owned.to_others('target.social_post_id')}",
     "states": lambda shape: listing.matching(shape, "states", "target.state"),
 }
 _POST: Mapping[str, Callable[[Shape], str]] = {

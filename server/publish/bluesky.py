@@ -14,7 +14,6 @@ from typing import Any
 import httpx2
 
 from server.platforms.http import Http
-from server.platforms.limits import limits_of
 from server.publish import (
     bluesky_card,
     bluesky_errors,
@@ -187,9 +186,8 @@ class BlueskyPublisher(Publisher):
             return {**medium, **self._given(pds, file, sending, video=video)}
 
     def _fetched(self, sending: Sending, index: int) -> AbstractContextManager[MediaFile]:
-        limits = limits_of(self.platform, sending.sender.limits)
-        assert limits is not None
-        return self._media.taken(sending.part.media[index], self.platform, limits, sending.until)
+        item = sending.part.media[index]
+        return self._media.taken(item, self.platform, sending.sender.limits, sending.until)
 
     def _given(self, pds: Pds, file: MediaFile, sending: Sending, *, video: bool) -> Values:
         if video:

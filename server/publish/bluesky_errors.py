@@ -4,13 +4,12 @@ Facts: @atproto/pds and @atproto/oauth-provider, which most accounts are at, and
 https://docs.bsky.app/docs/advanced-guides/rate-limits.
 """
 
-import email.utils
 import re
-import time
 from typing import Any
 
 import httpx2
 
+from server.base.identity import utc_now
 from server.publish import calls
 from server.publish.categories import AUTH, CONTENT, DUPLICATE, MEDIA, PERMISSION, PLATFORM, RATE_LIMIT
 from server.publish.publisher import PublishFailed, TokenExpired, Uncertain
@@ -95,7 +94,8 @@ def check(response: httpx2.Response, *, writes: bool = False, uploads: bool = Fa
         )
     if status != NOT_IMPLEMENTED:
         calls.check_status(response, publishes=writes)
-    body = _body(response)
+    said = calls.json_of(response)
+    body: dict[str, Any] | None = said if isinstance(said, dict) else None
     if response.is_success:
         if body is None:
             raise _unreadable(writes=writes)
@@ -149,16 +149,5 @@ def _seconds(response: httpx2.Response) -> float | None:
     reset = response.headers.get("RateLimit-Reset", "")
     if not reset.isdecimal():
         return None
-    try:
-        now = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        now = time.time()
+    now = (calls.server_time(response) or utc_now()).timestamp()
     return min(max(float(reset[:12]) - now, 1.0), LONGEST_PAUSE)
-
-
-def _body(response: httpx2.Response) -> dict[str, Any] | None:
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None

@@ -1,13 +1,14 @@
 """Calls that publish: what their failures mean for a post."""
 
-import email.utils
 import re
-import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 import httpx2
 
+from server.base.identity import utc_now
 from server.platforms.failures import NotConnected, PlatformUnreachable
 from server.platforms.http import Http, run
 from server.publish import categories
@@ -80,9 +81,29 @@ def retry_after(response: httpx2.Response) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value[:9])
+    until = _date(value)
+    return None if until is None else max(0.0, (until - (server_time(response) or utc_now())).total_seconds())
+
+
+def server_time(response: httpx2.Response) -> datetime | None:
+    """What time it is there, by which a server means its times; None if it doesn't say. The answer may be a
+    cache's, of some Age."""
+    said, age = _date(response.headers.get("Date", "")), response.headers.get("Age", "")
+    return said and said + timedelta(seconds=int(age[:9]) if age.isdecimal() else 0)
+
+
+def _date(value: str) -> datetime | None:
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        return parsedate_to_datetime(value).astimezone(UTC)
     except (ValueError, OverflowError):
+        return None
+
+
+def json_of(response: httpx2.Response) -> Any:
+    """What is in an answer; None if that can't be read."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
         return None
 
 

@@ -15,8 +15,8 @@ import httpx2
 from server.base.identity import utc_now
 from server.platforms import mastodon_limits
 from server.platforms.http import Http
-from server.platforms.limits import limits_of
 from server.platforms.paths import at
+from server.publish.calls import json_of
 from server.publish.categories import PERMISSION
 from server.publish.mastodon_content import status_of
 from server.publish.mastodon_description import described, keeps_keys
@@ -24,7 +24,6 @@ from server.publish.mastodon_look import Sent, look
 from server.publish.mastodon_server import (
     SCOPES,
     Server,
-    body,
     identifier,
     unreadable,
 )
@@ -78,12 +77,10 @@ class MastodonPublisher(Publisher):
 
     def _upload(self, sending: Sending, item: MediaItem) -> Values:
         _check_scope(sending.sender, "write:media")
-        limits = limits_of(self.platform, sending.sender.limits)
-        assert limits is not None
         server = self._server(sending)
-        with self._media.taken(item, self.platform, limits, sending.until) as file:
+        with self._media.taken(item, self.platform, sending.sender.limits, sending.until) as file:
             answer = server.ask(lambda client: _uploading(client, server, file, item.alt_text), "media")
-        media_id = identifier(body(answer))
+        media_id = identifier(json_of(answer))
         if media_id is None:
             raise unreadable("UNREADABLE")
         return {"media_id": media_id, "ready": answer.status_code != httpx2.codes.ACCEPTED}
@@ -108,7 +105,7 @@ class MastodonPublisher(Publisher):
         )
         if (wait := server.spent(answer)) is not None:
             sending.pauses["account"] = wait
-        return _published(body(answer), server)
+        return _published(json_of(answer), server)
 
     def settle(self, step: Step, sending: Sending) -> Values:  # noqa: ARG002
         """See Publisher. Looks first; a key is of use only where it surely is kept."""

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from server.platforms.paths import at
-from server.publish.mastodon_server import Server, body, unreadable
+from server.publish.calls import json_of
+from server.publish.mastodon_server import Server, unreadable
 from server.publish.publisher import PublishFailed
 
 # Mastodon itself and what is made of it. Others with this API put their name in parentheses, or begin at 0,
@@ -15,11 +16,11 @@ KEEPS_KEYS = re.compile(r"[1-9][0-9]*\.[0-9]+\.[0-9]+[^ ()]*")
 def described(server: Server) -> Any:
     """How the server describes itself. Raises PublishFailed."""
     try:
-        answer = body(server.get("/api/v2/instance", "instance"))
+        answer = json_of(server.get("/api/v2/instance", "instance"))
     except PublishFailed as failure:
         if failure.code not in ("HTTP 404", "HTTP 401", "HTTP 403"):
             raise
-        answer = body(server.get("/api/v1/instance", "instance"))
+        answer = json_of(server.get("/api/v1/instance", "instance"))
     if not isinstance(answer, dict):
         raise unreadable("UNREADABLE")
     return answer

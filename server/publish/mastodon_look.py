@@ -12,7 +12,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from server.platforms.paths import at
-from server.publish.mastodon_server import Server, body, identifier, moment, unreadable
+from server.publish.calls import json_of
+from server.publish.mastodon_server import Server, identifier, moment, unreadable
 from server.publish.publisher import PublishFailed
 
 PAGE = 40
@@ -116,7 +117,7 @@ class Statuses:
         ahead = self._server.clock(answer) - self._now
         if not AS_ONE[0] <= ahead <= AS_ONE[1]:
             self._ahead, self.unknown = ahead, UNKNOWN
-        page = body(answer)
+        page = json_of(answer)
         if not isinstance(page, list) or not all(isinstance(one, dict) and identifier(one) for one in page):
             raise unreadable("UNREADABLE")
         return page

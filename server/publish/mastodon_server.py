@@ -7,8 +7,7 @@ that it says leads to another one. Its errors are told by words of their text, w
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -178,13 +177,8 @@ class Server:
         return seconds if seconds > 0 else None
 
     def clock(self, response: httpx2.Response) -> datetime:
-        """What time it is there: its times are by its own clock. The answer may be a cache's, of some Age."""
-        age = response.headers.get("Age", "")
-        try:
-            said = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-            return said + timedelta(seconds=int(age[:9]) if age.isdecimal() else 0)
-        except (KeyError, ValueError, OverflowError):
-            return self._now
+        """What time it is there: its times are by its own clock."""
+        return calls.server_time(response) or self._now
 
 
 def moment(value: object) -> datetime:
@@ -193,14 +187,6 @@ def moment(value: object) -> datetime:
         raise ValueError("a time is missing")
     then = datetime.fromisoformat(value)
     return then if then.tzinfo else then.replace(tzinfo=UTC)
-
-
-def body(response: httpx2.Response) -> Any:
-    """Its JSON; None if that can't be read."""
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
 
 
 def identifier(answer: object) -> str | None:
@@ -217,6 +203,6 @@ def unreadable(code: str) -> PublishFailed:
 
 def _words(response: httpx2.Response) -> str:
     """What it says is wrong, in small letters."""
-    answer = body(response)
+    answer = calls.json_of(response)
     said = answer.get("error") if isinstance(answer, Mapping) else None
     return said.lower()[:2000] if isinstance(said, str) else ""

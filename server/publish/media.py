@@ -11,10 +11,10 @@ import imagesize
 
 from server.platforms.failures import PlatformUnreachable
 from server.platforms.http import Http, run
-from server.platforms.limits import Limits
+from server.platforms.limits import limits_of
 from server.platforms.media_types import wrong_medium
 from server.publish.media_stream import PART_BYTES, Stream, content_type, failed, streamed, unreachable
-from server.publish.publisher import MediaItem, PublishFailed
+from server.publish.publisher import MediaItem, PublishFailed, Values
 
 __all__ = ["PART_BYTES", "Media", "MediaFile", "content_type", "failed", "pixels"]
 
@@ -57,8 +57,11 @@ class Media:
             yield file
 
     @contextmanager
-    def taken(self, item: MediaItem, platform: str, limits: Limits, until: float) -> Iterator[MediaFile]:
-        """The same of a medium that the platform takes by these limits. What it doesn't take is not read."""
+    def taken(self, item: MediaItem, platform: str, own: Values, until: float) -> Iterator[MediaFile]:
+        """The same of a medium that the platform takes, by its limits and an account's `own`. What it doesn't
+        take is not read."""
+        limits = limits_of(platform, own)
+        assert limits is not None, platform
 
         def admit(stream: Stream) -> int:
             if wrong := wrong_medium(platform, limits, stream.content_type, stream.size):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from psycopg2.errors import UniqueViolation
 
 from server.posts.statements import LOCK
-from server.posts.states import PENDING, PUBLISHED, RECOMPUTE, SENDING, UNCONFIRMED
+from server.posts.states import PENDING, PUBLISHED, RECOMPUTE, SENDING, SENDING_WORK, UNCONFIRMED
 from server.storage.database import database
 from server.storage.due_rows import Queues
 from server.storage.due_work import CHANNEL, Kind, Leased
@@ -70,7 +70,7 @@ _READY = f"""(r.state NOT IN ({PENDING}, {SENDING}) OR (
               WHERE other.project_id = r.project_id AND other.social_account_id = r.social_account_id
                 AND other.state = {SENDING} AND other.social_post_id <> r.social_post_id)))"""
 KIND = Kind(
-    "posts",
+    SENDING_WORK,
     "social_post_target",
     Target,
     ("social_post_id", "social_account_id"),

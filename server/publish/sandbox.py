@@ -10,7 +10,7 @@ import httpx2
 
 from server.platforms.http import Http
 from server.publish import categories
-from server.publish.calls import ask, check_status, retry_after
+from server.publish.calls import ask, check_status, json_of, retry_after
 from server.publish.media import Media, MediaFile
 from server.publish.publisher import (
     Publisher,
@@ -22,7 +22,6 @@ from server.publish.publisher import (
     Values,
 )
 
-MAX_MEDIA_BYTES = 10_000_000
 PUBLISH = Step("publish", publishes=True)
 EXPIRED = "invalid_token"
 
@@ -88,7 +87,7 @@ class SandboxPublisher(Publisher):
         if step.publishes:
             return self._publish(sending)
         item = sending.part.media[int(step.name.removeprefix(_upload("")))]
-        with self._media.fetched(item, MAX_MEDIA_BYTES, sending.until) as file:
+        with self._media.taken(item, self.platform, sending.sender.limits, sending.until) as file:
             return {"id": self._answer("media", sending, _body(file))["id"]}
 
     def _publish(self, sending: Sending) -> Values:
@@ -117,7 +116,8 @@ class SandboxPublisher(Publisher):
             return await client.post(f"{self._url}/{path}", **arguments)
 
         response = ask(self._http, asking, sending.until, publishes=publishes)
-        answer = _object(response)
+        said = json_of(response)
+        answer = said if isinstance(said, dict) else {}
         _check_error(response, answer)
         check_status(response, publishes=publishes)
         wanted = ("id", "url") if publishes else ("id",)
@@ -142,14 +142,6 @@ def _visibility(options: Values) -> str:
     """The option in the sandbox's own words."""
     name = str(options.get("visibility", ""))
     return "unlisted" if name.endswith("UNLISTED") else "public"
-
-
-def _object(response: httpx2.Response) -> Mapping[str, Any]:
-    try:
-        answer = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _check_error(response: httpx2.Response, answer: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from generated.hitchpost.v1 import social_post_service_pb2 as pb
 from server.platforms.http import MOST_REDIRECTS, Http
 from server.platforms.limits import Limits
-from server.publish import media_stream
+from server.publish import media, media_stream
 from server.publish.media import SPOOLED_BYTES, Media, MediaFile
 from server.publish.media_look import Looked, look_at
 from server.publish.media_stream import seconds_for
@@ -286,6 +286,8 @@ LIMITED = Limits(
     least_image_ratio=0.8,
     most_image_ratio=1.91,
 )
+# What an account's platform has said of it.
+OWN: dict[str, Any] = {}
 TAKEN = {
     "an image": (png(), None),
     "an image too large": (png() + bytes(2000), "MEDIA_SIZE"),
@@ -304,12 +306,13 @@ TAKEN = {
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize(("content", "code"), TAKEN.values(), ids=TAKEN)
 def test_a_medium_is_what_the_platform_takes(
-    content: bytes, code: str | None, announced: bool, server: Server
+    content: bytes, code: str | None, announced: bool, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(media, "limits_of", lambda platform, own: LIMITED if own is OWN else None)
     url = server.says(Response(content) if announced else StreamingResponse(iter([content])))
 
     def taken() -> MediaFile:
-        with MEDIA.taken(MediaItem(url), "x", LIMITED, _until()) as file:
+        with MEDIA.taken(MediaItem(url), "x", OWN, _until()) as file:
             assert file.file.read() == content
             return file
 

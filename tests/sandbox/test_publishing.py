@@ -8,7 +8,6 @@ import httpx2
 import pytest
 
 from server.platforms.limits import LIMITS
-from server.publish import sandbox as publisher
 from server.sandbox import posts, publishing
 from server.sandbox.publishing import MAX_MEDIA_BYTES
 from tests.conftest import Running
@@ -164,7 +163,6 @@ def test_what_is_no_post_is_refused(
 def test_it_takes_what_its_row_of_limits_says() -> None:
     row = LIMITS["sandbox"]
     assert (row.image_bytes, row.video_bytes) == (publishing.MAX_MEDIA_BYTES, publishing.MAX_MEDIA_BYTES)
-    assert publisher.MAX_MEDIA_BYTES == publishing.MAX_MEDIA_BYTES
     assert (row.most_characters, row.most_media) == (publishing.TEXT, publishing.MEDIA)
 
 
