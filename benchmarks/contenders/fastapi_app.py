@@ -67,6 +67,8 @@ class SocialPostTarget(Row):
     social_account_id: str
     platform: int
     state: int
+    social_post_id: str
+    due_time: datetime | None
 
 
 class SocialPost(Versioned):

@@ -51,7 +51,11 @@ def post_message(row: orm.SocialPost) -> posts_pb.SocialPost:
         state=row.state,
         targets=[
             posts_pb.SocialPostTarget(
-                social_account_id=target.social_account_id, platform=target.platform, state=target.state
+                social_account_id=target.social_account_id,
+                platform=target.platform,
+                state=target.state,
+                social_post_id=row.id,
+                due_time=target.due_time,
             )
             for target in row.targets
         ],

@@ -73,6 +73,8 @@ class SocialPostTarget(Base):
     state: Mapped[int] = mapped_column(SmallInteger)
     caption: Mapped[str | None]
     media: Mapped[list[dict[str, str]] | None]
+    queue_time: Mapped[datetime | None]
+    due_time: Mapped[datetime | None]
     account: Mapped[SocialAccount] = relationship()
     platform = property(lambda self: self.account.platform)
 
@@ -154,7 +156,12 @@ async def create_post(session: AsyncSession, project: str, ids: Sequence[str], p
         post.create_time = post.update_time = now
         post.targets = [
             SocialPostTarget(
-                project_id=project, account=accounts[account_id], position=position, state=PENDING
+                project_id=project,
+                account=accounts[account_id],
+                position=position,
+                state=PENDING,
+                queue_time=post.scheduled_time,
+                due_time=post.scheduled_time,
             )
             for position, account_id in enumerate(ids)
         ]

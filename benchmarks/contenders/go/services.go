@@ -37,8 +37,8 @@ FROM social_account WHERE project_id = $1`
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)`
 
 	insertTarget = `INSERT INTO social_post_target (project_id, social_post_id, social_account_id, position,
-	state, caption, media)
-VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	state, caption, media, queue_time, due_time)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`
 )
 
 type accountService struct {
@@ -186,6 +186,8 @@ func (s *postService) CreateSocialPost(
 				SocialAccountId: id,
 				Platform:        platforms[id],
 				State:           hitchpostv1.SocialPostTargetState_SOCIAL_POST_TARGET_STATE_PENDING,
+				SocialPostId:    post.GetId(),
+				DueTime:         post.GetScheduledTime(),
 			})
 		}
 		return storePost(ctx, tx, caller.projectID, post)
@@ -317,7 +319,7 @@ func storePost(ctx context.Context, tx pgx.Tx, projectID string, post *hitchpost
 			}
 		}
 		batch.Queue(insertTarget, projectID, post.GetId(), target.GetSocialAccountId(), position,
-			target.GetState(), caption, media)
+			target.GetState(), caption, media, scheduled)
 	}
 	return tx.SendBatch(ctx, batch).Close()
 }
