@@ -1,0 +1,184 @@
+"""What is counted and timed, for whoever watches a node: every metric there is, and how it is told.
+
+The supervisor names a folder in which the processes of a node keep their numbers, so that any of them can
+tell those of all. Without one a process has its own alone. docs/metrics.md has the list, decision 29 the
+reasons.
+Labels are words of ours, never what a caller has sent: methods, statements, kinds, platforms, codes.
+"""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    values,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+FOLDER, PROCESS = "PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROC_NAME"
+_process = os.environ.get(PROCESS)
+if FOLDER in os.environ and _process:
+    # By default files are named after process ids: whatever dies again and again would leave ever more.
+    values.ValueClass = values.MultiProcessValue(lambda: _process)  # type: ignore[no-untyped-call]
+
+# A series more for each, of when it began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry()
+# How a gauge is put together from those of a node's processes that live.
+_SUM, _MIN, _LAST = "livesum", "livemin", "livemostrecent"
+_CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STATEMENT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_PLATFORM_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def _counter(name: str, help_text: str, *labels: str) -> Counter:
+    return Counter(f"hitchpost_{name}", help_text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, help_text: str, mode: str, *labels: str) -> Gauge:
+    return Gauge(f"hitchpost_{name}", help_text, labels, registry=REGISTRY, multiprocess_mode=mode)  # type: ignore[arg-type] # one of its literals
+
+
+def _histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(f"hitchpost_{name}", help_text, labels, registry=REGISTRY, buckets=buckets)
+
+
+build_info = _gauge("build_info", "1, with this server's version.", _LAST, "version")
+schema_version = _gauge("schema_version", "Number of the last migration that was applied.", _LAST)
+
+_calls = _counter(
+    "calls_total", "Calls that were answered, on every wire.", "method", "wire", "code", "reason"
+)
+_call_seconds = _histogram(
+    "call_duration_seconds", "From a call's coming to its answer.", _CALL_BUCKETS, "method"
+)
+_calls_shed = _counter("calls_shed_total", "Calls that were refused since too much was under way.", "lane")
+calls_waiting = _gauge("calls_waiting", "Calls that wait for a thread.", _SUM, "lane")
+calls_open = _gauge("calls_open", "Calls that are open at gRPC workers.", _SUM)
+bytes_under_way = _gauge("bytes_under_way", "Bytes of messages that gRPC workers hold.", _SUM, "direction")
+
+_statement_seconds = _histogram(
+    "statement_duration_seconds", "Of database statements.", _STATEMENT_BUCKETS, "statement"
+)
+_statement_errors = _counter(
+    "statement_errors_total", "Database statements that failed.", "statement", "error"
+)
+database_connections = _gauge("database_connections", "Open connections to the database.", _SUM, "role")
+database_up = _gauge("database_up", "Whether the database can be written to.", _MIN, "role")
+
+due_work_due = _gauge("due_work_due", "Rows that are due.", _LAST, "kind")
+due_work_late = _gauge("due_work_late_seconds", "How late the oldest of the due rows is.", _LAST, "kind")
+due_work_ran_out = _gauge("due_work_leases_ran_out", "Due rows whose lease has run out.", _LAST, "kind")
+due_work_attempts = _counter("due_work_attempts_total", "Due rows dealt with.", "kind", "outcome")
+due_work_retaken = _counter("due_work_retaken_total", "Rows taken after a lease that ran out.", "kind")
+worker_serving = _gauge("worker_serving", "Whether the worker does its work.", _LAST)
+
+_platform_calls = _counter("platform_calls_total", "Requests to platforms.", "platform", "outcome")
+_platform_seconds = _histogram(
+    "platform_call_duration_seconds",
+    "From a request to the head of its answer.",
+    _PLATFORM_BUCKETS,
+    "platform",
+)
+targets_settled = _counter(
+    "targets_settled_total", "Targets of posts of which it is known.", "platform", "state", "category"
+)
+targets_stuck = _gauge("targets_stuck", "Targets that have been SENDING for too long.", _LAST)
+targets_unconfirmed = _gauge("targets_unconfirmed", "Targets that wait for ResolveSocialPostTarget.", _LAST)
+certificate_expiry = _gauge(
+    "tls_certificate_expiry_seconds", "Unix time at which a certificate ends.", _MIN, "file"
+)
+
+
+class _Switch:
+    """Whether calls and statements are counted."""
+
+    on = True
+
+
+# What a call meets is found here: making it anew costs more than counting.
+_CALL_SERIES: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
+_STATEMENT_SERIES: dict[str, Histogram] = {}
+
+
+def start() -> None:
+    """Says which build this is."""
+    build_info.labels(version("hitchpost")).set(1)
+
+
+def switch_off() -> None:
+    """Leaves calls and statements out, of which there are many."""
+    _Switch.on = False
+
+
+def call_ended(method: str, wire: str, code: str, reason: str, seconds: float) -> None:
+    """A call was answered; `reason` is "" unless it failed."""
+    if not _Switch.on:
+        return
+    key = (method, wire, code, reason)
+    series = _CALL_SERIES.get(key)
+    if series is None:
+        series = _CALL_SERIES[key] = (_calls.labels(*key), _call_seconds.labels(method))
+    series[0].inc()
+    series[1].observe(seconds)
+
+
+def call_shed(lane: str) -> None:
+    """A call of this lane was refused, since too much is under way."""
+    _calls_shed.labels(lane).inc()
+
+
+def statement_ran(statement: str, seconds: float) -> None:
+    """A statement has ended, well or not."""
+    if not _Switch.on:
+        return
+    series = _STATEMENT_SERIES.get(statement)
+    if series is None:
+        series = _STATEMENT_SERIES[statement] = _statement_seconds.labels(statement)
+    series.observe(seconds)
+
+
+def statement_failed(statement: str, error: str) -> None:
+    """`error` is a reason of ours, or a class of SQLSTATE."""
+    _statement_errors.labels(statement, error).inc()
+
+
+def platform_called(platform: str, outcome: str, seconds: float) -> None:
+    """A platform was asked: ok, refused, rate_limited, failed, unreachable or timeout."""
+    _platform_calls.labels(platform, outcome).inc()
+    _platform_seconds.labels(platform).observe(seconds)
+
+
+def attempted(kind: str, outcome: str) -> None:
+    """Due work was dealt with: done, retried or failed."""
+    due_work_attempts.labels(kind, outcome).inc()
+
+
+def environment(folder: Path, process: str) -> Mapping[str, str]:
+    """What a process finds in its environment that keeps its numbers in this folder, by this name."""
+    return {FOLDER: str(folder), PROCESS: process}
+
+
+def forget_process(folder: Path, process: str) -> None:
+    """The process has ended: what it had just now counts no longer, what it has counted stays."""
+    mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+
+
+def text(folder: Path | None = None) -> bytes:
+    """Everything as Prometheus reads it: of all processes that keep their numbers in the folder; without one,
+    of those that this process belongs to."""
+    place = str(folder) if folder else os.environ.get(FOLDER) if _process else None
+    if place is None:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, place)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
