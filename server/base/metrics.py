@@ -78,8 +78,8 @@ database_up = _gauge("database_up", "Whether the database can be written to.", _
 due_work_due = _gauge("due_work_due", "Rows that are due.", _LAST, "kind")
 due_work_late = _gauge("due_work_late_seconds", "How late the oldest of the due rows is.", _LAST, "kind")
 due_work_ran_out = _gauge("due_work_leases_ran_out", "Due rows whose lease has run out.", _LAST, "kind")
-due_work_attempts = _counter("due_work_attempts_total", "Due rows dealt with.", "kind", "outcome")
-due_work_retaken = _counter("due_work_retaken_total", "Rows taken after a lease that ran out.", "kind")
+_due_work_attempts = _counter("due_work_attempts_total", "Due rows dealt with.", "kind", "outcome")
+_due_work_retaken = _counter("due_work_retaken_total", "Rows taken after a lease that ran out.", "kind")
 worker_serving = _gauge("worker_serving", "Whether the worker does its work.", _LAST)
 
 _platform_calls = _counter("platform_calls_total", "Requests to platforms.", "platform", "outcome")
@@ -89,7 +89,7 @@ _platform_seconds = _histogram(
     _PLATFORM_BUCKETS,
     "platform",
 )
-targets_settled = _counter(
+_targets_settled = _counter(
     "targets_settled_total", "Targets of posts of which it is known.", "platform", "state", "category"
 )
 targets_stuck = _gauge("targets_stuck", "Targets that have been SENDING for too long.", _LAST)
@@ -118,6 +118,18 @@ def start() -> None:
 def switch_off() -> None:
     """Leaves calls and statements out, of which there are many."""
     _Switch.on = False
+
+
+def expect_lane(lane: str) -> None:
+    """From now on it is told that nothing was shed: else the first that is would be no increase."""
+    _calls_shed.labels(lane)
+
+
+def expect_kind(kind: str) -> None:
+    """The same of due work."""
+    _due_work_retaken.labels(kind)
+    for outcome in ("done", "retried", "failed"):
+        _due_work_attempts.labels(kind, outcome)
 
 
 def call_ended(method: str, wire: str, code: str, reason: str, seconds: float) -> None:
@@ -158,9 +170,19 @@ def platform_called(platform: str, outcome: str, seconds: float) -> None:
     _platform_seconds.labels(platform).observe(seconds)
 
 
-def attempted(kind: str, outcome: str) -> None:
+def settled(platform: str, state: str, category: str) -> None:
+    """It is known what became of a target; `category` is why it FAILED, or is UNCONFIRMED."""
+    _targets_settled.labels(platform, state, category).inc()
+
+
+def attempted(kind: str, outcome: str, rows: int = 1) -> None:
     """Due work was dealt with: done, retried or failed."""
-    due_work_attempts.labels(kind, outcome).inc()
+    _due_work_attempts.labels(kind, outcome).inc(rows)
+
+
+def retaken(kind: str, rows: int) -> None:
+    """Rows were taken whose lease had run out."""
+    _due_work_retaken.labels(kind).inc(rows)
 
 
 def environment(folder: Path, process: str) -> Mapping[str, str]:

@@ -23,6 +23,8 @@ class Backlogs:
     """Looks that set gauges, each in its own time, on the thread that asks for them."""
 
     def __init__(self, kinds: Sequence[Work], every: float = LOOK_SECONDS) -> None:
+        for work in kinds:
+            metrics.expect_kind(work.name)
         self._every = every
         self._looks: Mapping[str, Callable[[], None]] = {
             "schema": _schema,

@@ -96,6 +96,8 @@ class Watch:
 
 def lanes(watched: Mapping[str, Lane]) -> Callable[[], None]:
     """How many calls wait in each of these lanes."""
+    for name in watched:
+        metrics.expect_lane(name)
 
     def look() -> None:
         for name, lane in watched.items():
