@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.base import metrics
+
 
 class Scraped:
     """What was scraped at one moment."""
@@ -32,3 +34,28 @@ def scraped(address: str) -> Scraped:
     assert answer.status_code == 200, answer
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return Scraped(answer.text)
+
+
+def here() -> Scraped:
+    """What this process tells."""
+    return Scraped(metrics.text().decode())
+
+
+class Growth:
+    """How much this process has counted since."""
+
+    def __init__(self) -> None:
+        self._before = here()
+
+    def of(self, name: str, **labels: str) -> float:
+        """Of this counter."""
+        return here().value(name, **labels) - self._before.value(name, **labels)
+
+    def new_series(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Those that there were not: names without their prefix, and labels."""
+        known = {(sample.name, tuple(sorted(sample.labels.items()))) for sample in self._before.samples}
+        return [
+            (sample.name.removeprefix("hitchpost_"), sample.labels)
+            for sample in here().samples
+            if (sample.name, tuple(sorted(sample.labels.items()))) not in known
+        ]
