@@ -6,10 +6,16 @@ reasons.
 Labels are words of ours, never what a caller has sent: methods, statements, kinds, platforms, codes.
 """
 
+import atexit
 import os
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +29,9 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+Item = TypeVar("Item")
+# Until they are counted, some megabytes. Of more the oldest are lost.
+MOST_NOTED = 20_000
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 FOLDER, PROCESS = "PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROC_NAME"
 _process = os.environ.get(PROCESS)
@@ -48,8 +57,16 @@ def _gauge(name: str, help_text: str, mode: str, *labels: str) -> Gauge:
     return Gauge(f"hitchpost_{name}", help_text, labels, registry=REGISTRY, multiprocess_mode=mode)  # type: ignore[arg-type] # one of its literals
 
 
-def _histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return Histogram(f"hitchpost_{name}", help_text, labels, registry=REGISTRY, buckets=buckets)
+class _Histogram(Histogram):
+    def observe_all(self, seconds: Sequence[float]) -> None:
+        """The same as observing each, in one go."""
+        self._sum.inc(sum(seconds))
+        for bucket, number in Tally(bisect_left(self._upper_bounds, one) for one in seconds).items():
+            self._buckets[bucket].inc(number)
+
+
+def _histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> _Histogram:
+    return _Histogram(f"hitchpost_{name}", help_text, labels, registry=REGISTRY, buckets=buckets)
 
 
 build_info = _gauge("build_info", "1, with this server's version.", _LAST, "version")
@@ -99,15 +116,20 @@ certificate_expiry = _gauge(
 )
 
 
-class _Switch:
-    """Whether calls and statements are counted."""
+class _Noted:
+    """What was noted of calls and statements, and is not counted yet: what they are, and their seconds.
 
-    on = True
+    Counting takes several times as long as noting, and less when much is counted at once.
+    """
+
+    def __init__(self) -> None:
+        self.on = True
+        self.calls: deque[tuple[tuple[str, str, str, str], float]] = deque(maxlen=MOST_NOTED)
+        self.statements: deque[tuple[str, float]] = deque(maxlen=MOST_NOTED)
+        self.counting = Lock()
 
 
-# What a call meets is found here: making it anew costs more than counting.
-_CALL_SERIES: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
-_STATEMENT_SERIES: dict[str, Histogram] = {}
+_noted = _Noted()
 
 
 def start() -> None:
@@ -117,7 +139,7 @@ def start() -> None:
 
 def switch_off() -> None:
     """Leaves calls and statements out, of which there are many."""
-    _Switch.on = False
+    _noted.on = False
 
 
 def expect_lane(lane: str) -> None:
@@ -134,14 +156,8 @@ def expect_kind(kind: str) -> None:
 
 def call_ended(method: str, wire: str, code: str, reason: str, seconds: float) -> None:
     """A call was answered; `reason` is "" unless it failed."""
-    if not _Switch.on:
-        return
-    key = (method, wire, code, reason)
-    series = _CALL_SERIES.get(key)
-    if series is None:
-        series = _CALL_SERIES[key] = (_calls.labels(*key), _call_seconds.labels(method))
-    series[0].inc()
-    series[1].observe(seconds)
+    if _noted.on:
+        _noted.calls.append(((method, wire, code, reason), seconds))
 
 
 def call_shed(lane: str) -> None:
@@ -151,12 +167,8 @@ def call_shed(lane: str) -> None:
 
 def statement_ran(statement: str, seconds: float) -> None:
     """A statement has ended, well or not."""
-    if not _Switch.on:
-        return
-    series = _STATEMENT_SERIES.get(statement)
-    if series is None:
-        series = _STATEMENT_SERIES[statement] = _statement_seconds.labels(statement)
-    series.observe(seconds)
+    if _noted.on:
+        _noted.statements.append((statement, seconds))
 
 
 def statement_failed(statement: str, error: str) -> None:
@@ -185,6 +197,30 @@ def retaken(kind: str, rows: int) -> None:
     _due_work_retaken.labels(kind).inc(rows)
 
 
+def count() -> None:
+    """Counts what was noted. To be called a few times a second."""
+    with _noted.counting:
+        calls, times = Tally[tuple[str, str, str, str]](), defaultdict(list)
+        for key, seconds in _taken(_noted.calls):
+            calls[key] += 1
+            times[key[0]].append(seconds)
+        for key, number in calls.items():
+            _calls.labels(*key).inc(number)
+        for method, took in times.items():
+            _call_seconds.labels(method).observe_all(took)
+        ran = defaultdict(list)
+        for statement, seconds in _taken(_noted.statements):
+            ran[statement].append(seconds)
+        for statement, took in ran.items():
+            _statement_seconds.labels(statement).observe_all(took)
+
+
+def _taken(noted: "deque[Item]") -> "Iterator[Item]":
+    """All that is there now; nobody else takes."""
+    for _ in range(len(noted)):
+        yield noted.popleft()
+
+
 def environment(folder: Path, process: str) -> Mapping[str, str]:
     """What a process finds in its environment that keeps its numbers in this folder, by this name."""
     return {FOLDER: str(folder), PROCESS: process}
@@ -198,9 +234,13 @@ def forget_process(folder: Path, process: str) -> None:
 def text(folder: Path | None = None) -> bytes:
     """Everything as Prometheus reads it: of all processes that keep their numbers in the folder; without one,
     of those that this process belongs to."""
+    count()
     place = str(folder) if folder else os.environ.get(FOLDER) if _process else None
     if place is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, place)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+atexit.register(count)

@@ -89,16 +89,19 @@ def serve_worker(app: App, ready: Event, stop: Event) -> None:
     settings = app.settings
     work = due_work(app)
     worker = Worker(work, settings.worker_threads)
+    watch = watching.Watch()
     health, waiting = Health(worker), backlogs.Backlogs(work if settings.metrics else ())
     with ExitStack() as stack:
         if settings.worker_address is not None:
             page, address = health.application(watching.routes(settings)), settings.worker_address
             stack.enter_context(web_server.serving(page, address, settings.drain_timeout, stop))
         worker.start()
+        watch.start()
         ready.set()
         waiting.look()
         while not stop.wait(CHECK_SECONDS):
             health.look()
             waiting.look()
+        watch.stop()
         if not worker.stop(settings.drain_timeout.total_seconds()):
             log.warning("due work was left to other workers, for when its lease runs out")

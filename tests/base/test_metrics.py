@@ -103,7 +103,7 @@ def test_one_that_died_has_nothing_open_and_another_goes_on_counting(tmp_path: P
 
 
 def test_what_is_switched_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics._Switch, "on", False)
+    monkeypatch.setattr(metrics._noted, "on", False)
     metrics.call_ended("Switched/Off", "grpc", "OK", "", 0.1)
     metrics.statement_ran("switched.off", 0.1)
     text = metrics.text().decode()
