@@ -111,12 +111,25 @@ def _begin(call: Call) -> None:
 
 
 def _confined(rpc: Rpc | None, call: Call, known: Caller) -> Caller:
-    if rpc and known.read_only and rpc.writes:
-        raise errors.ApiKeyReadOnly(method=rpc.descriptor.name)
+    if rpc:
+        _permit(rpc, known)
     owner = _owner_scope(call.metadata)
+    if rpc and rpc.admin and owner is not None:
+        raise errors.OwnerMismatch
     if rpc and rpc.waits_for_platform:
         return dataclasses.replace(known, owner=owner, deadline=call.deadline)
     return known if owner is None else dataclasses.replace(known, owner=owner)
+
+
+def _permit(rpc: Rpc, known: Caller) -> None:
+    """Raises what keeps this key from the method."""
+    method = rpc.descriptor.name
+    if rpc.admin and not known.admin:
+        raise errors.ApiKeyNotAdmin(method=method)
+    if known.admin and not rpc.admin:
+        raise errors.ApiKeyAdminOnly(method=method)
+    if known.read_only and rpc.writes:
+        raise errors.ApiKeyReadOnly(method=method)
 
 
 def _served(
@@ -210,7 +223,7 @@ def ended(name: str, call: Call) -> None:
             "method": name,
             "code": call.code.name,
             "duration_ms": round((time.monotonic() - call.start) * 1000, 3),
-            "project": call.caller.project_id if call.caller else None,
+            "project": (call.caller.project_id or None) if call.caller else None,
             "request_id": call.request_id,
         }
     )

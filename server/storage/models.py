@@ -36,6 +36,29 @@ class ApiKey(Model):
     revoke_time = DateTimeTZField(null=True)
 
 
+class AdminKey(Model):
+    """A key of no project, which administers all of them, by the SHA-256 of its text (projects.py)."""
+
+    id = peewee.TextField(primary_key=True)
+    name = peewee.TextField()
+    hash = peewee.BlobField(unique=True)
+    read_only = peewee.BooleanField()
+    create_time = DateTimeTZField()
+    revoke_time = DateTimeTZField(null=True)
+
+
+class AdminEvent(Model):
+    """What was done to a project or a key, by which admin key; without one from a shell (admin_events.py)."""
+
+    id = peewee.TextField(primary_key=True)
+    api_key_id = peewee.TextField(null=True)
+    action = peewee.TextField()
+    # "" when it concerns an admin key.
+    project_id = peewee.TextField()
+    subject = peewee.TextField()
+    create_time = DateTimeTZField()
+
+
 class PlatformApp(Model):
     """An OAuth client of a platform, secret encrypted, of a project or of one of its owners (projects/)."""
 
@@ -383,6 +406,8 @@ class SandboxBehaviour(Model):
 TABLES = (
     Project,
     ApiKey,
+    AdminKey,
+    AdminEvent,
     PlatformApp,
     SocialAccount,
     SocialAccountToken,

@@ -60,6 +60,7 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
     settled = failed_and_unconfirmed(client, first.id, last.id)
     times = {name: Timestamp(seconds=4_000_000_000) for name in ("scheduled_after", "scheduled_before")}
     filters = {"external_ids": [owner], "platforms": [1], "social_account_ids": [first.id], "states": [1]}
+    key = client("AdminService/CreateApiKey", project_id=client.project_id, name="to be revoked").api_key
     imported = import_request(unique("profile"), owner, metadata={"plan": "pro"}, scopes=["read"])
     return {
         "SocialAccountService/CreateAuthUrl": {
@@ -143,6 +144,24 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
         },
         "PlatformAppService/ListPlatformApps": {"external_ids": [owner], "platforms": ["PLATFORM_PINTEREST"]},
         "PlatformAppService/DeletePlatformApp": {"platform_app_id": client.app(owner).id},
+        "AdminService/CreateProject": {"name": unique("project")},
+        "AdminService/GetProject": {"project_id": client.project_id},
+        "AdminService/ListProjects": {"names": [unique("project")]},
+        "AdminService/AddRedirectUrl": {
+            "project_id": client.project_id,
+            "redirect_url": "https://app.example/done",
+        },
+        "AdminService/RemoveRedirectUrl": {
+            "project_id": client.project_id,
+            "redirect_url": "https://app.example/done",
+        },
+        "AdminService/CreateApiKey": {
+            "project_id": client.project_id,
+            "name": "backend",
+            "read_only": True,
+        },
+        "AdminService/ListApiKeys": {"project_ids": [client.project_id]},
+        "AdminService/RevokeApiKey": {"api_key_id": key.id},
     }
 
 
