@@ -201,7 +201,7 @@ def calls(running: Running) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def admin_key(running: Running) -> str:  # noqa: ARG001 (its database)
+def admin_key(running: Running) -> str:
     """A key that administers the in-process server, which all clients share."""
     return projects.issue_key(None, "tests", utc_now())[1]
 
@@ -232,8 +232,10 @@ def stranger(new_client: Callable[[], Client]) -> Client:
 
 @pytest.fixture
 def read_only(client: Client) -> Client:
-    """The same project, with a read-only key."""
-    return client.with_key(projects.create_key(client.project_id, "reader", utc_now(), read_only=True))
+    """The same project, with read-only keys."""
+    key = projects.create_key(client.project_id, "reader", utc_now(), read_only=True)
+    _, admin_key = projects.issue_key(None, "reader", utc_now(), read_only=True)
+    return Client(client.channel, key, project_id=client.project_id, admin_key=admin_key)
 
 
 @pytest.fixture
