@@ -1,7 +1,8 @@
 """Behaviour as rows of YAML: tests/cases/accounts.yaml, posts.yaml, apps.yaml and admin.yaml.
 
 Against this process's server, or any other: TARGET=host:port TARGET_KEY=hp_… pytest tests/rpc/test_cases.py,
-with TARGET_ADMIN_KEY for the rows of AdminService. Rows make what they need under ids of their own, and leave it there.
+with TARGET_ADMIN_KEY for the rows of AdminService. Rows make what they need under ids of their own, and leave
+it there.
 """
 
 import os
