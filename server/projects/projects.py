@@ -10,7 +10,7 @@ from typing import Any
 
 import peewee
 
-from server.base import errors
+from server.base import admin_errors, errors
 from server.base.identity import Caller, Clock, new_id
 from server.base.vault import fingerprint
 from server.projects import admin_events, api_keys, lists
@@ -108,7 +108,7 @@ def create(name: str, now: datetime, *, by: str | None = None) -> str:
     project_id = new_id("proj", now)
     with database.transaction():
         if not _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now):
-            raise errors.ProjectNameTaken(name=name)
+            raise admin_errors.ProjectNameTaken(name=name)
         admin_events.record("project.created", now, by, project_id=project_id, subject=name)
     return project_id
 
@@ -117,7 +117,7 @@ def get(project_id: str) -> ProjectRow:
     """The project with this id. Raises ProjectNotFound."""
     project = _BY_ID.first(id=project_id)
     if project is None:
-        raise errors.ProjectNotFound(id=project_id)
+        raise admin_errors.ProjectNotFound(id=project_id)
     return project
 
 
@@ -221,7 +221,7 @@ def key(key_id: str) -> ApiKeyRow:
     """The key with this id. Raises ApiKeyNotFound."""
     found = _KEY.first(id=key_id)
     if found is None:
-        raise errors.ApiKeyNotFound(id=key_id)
+        raise admin_errors.ApiKeyNotFound(id=key_id)
     return found
 
 

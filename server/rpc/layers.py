@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import errors, logs
+from server.base import admin_errors, errors, logs
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
@@ -125,9 +125,9 @@ def _permit(rpc: Rpc, known: Caller) -> None:
     """Raises what keeps this key from the method."""
     method = rpc.descriptor.name
     if rpc.admin and not known.admin:
-        raise errors.ApiKeyNotAdmin(method=method)
+        raise admin_errors.ApiKeyNotAdmin(method=method)
     if known.admin and not rpc.admin:
-        raise errors.ApiKeyAdminOnly(method=method)
+        raise admin_errors.ApiKeyAdminOnly(method=method)
     if known.read_only and rpc.writes:
         raise errors.ApiKeyReadOnly(method=method)
 

@@ -99,9 +99,7 @@ LANGUAGE = matching(
 SELF_LABEL = re.compile(r"sexual|nudity|porn|graphic-media")
 
 # A part of the grammar of redirect_urls.py, which has no simple pattern.
-REDIRECT_PATTERN = (
-    r"^https?://[a-z][a-z0-9]{0,30}(:[1-9][0-9]{0,3})?([/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=-]*)?$"
-)
+REDIRECT_PATTERN = r"^https?://[a-z][a-z0-9]{0,30}(\.[a-z][a-z0-9]{0,30}){0,5}(:[1-9][0-9]{0,3})?([/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=-]*)?$"
 REDIRECT_URL = rule(maxLength=2048, pattern=REDIRECT_PATTERN)(redirect_url)
 
 PAGE = (

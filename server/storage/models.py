@@ -4,15 +4,8 @@ that the migrations add up to these models. Each table is queried by one module 
 import peewee
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
-from server.storage.database import database
-
-
-class Model(peewee.Model):
-    """A table named like its class."""
-
-    class Meta:
-        database = database.peewee
-        legacy_table_names = False
+from server.storage.model import Model
+from server.storage.sandbox_models import SandboxBehaviour, SandboxGrant, SandboxMedia, SandboxPost
 
 
 class Project(Model):
@@ -358,49 +351,6 @@ class AuditEvent(Model):
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
-
-
-class SandboxGrant(Model):
-    """A login, code or token that the sandbox platform issued, by its SHA-256 (web/sandbox_grants.py)."""
-
-    hash = peewee.BlobField(primary_key=True)
-    kind = peewee.TextField()
-    handle = peewee.TextField()
-    detail = BinaryJSONField(index=False)
-    expire_time = DateTimeTZField(index=True)
-
-
-class SandboxPost(Model):
-    """What was published on the sandbox platform; a comment has what it replies to (sandbox/)."""
-
-    id = peewee.TextField(primary_key=True)
-    handle = peewee.TextField()
-    reply_to = peewee.TextField(null=True)
-    text = peewee.TextField()
-    media = BinaryJSONField(index=False)
-    visibility = peewee.TextField()
-    create_time = DateTimeTZField(index=True)
-
-
-SandboxPost.add_index(SandboxPost.reply_to, where=SandboxPost.reply_to.is_null(False))
-
-
-class SandboxMedia(Model):
-    """A file that was uploaded to the sandbox platform (sandbox/)."""
-
-    id = peewee.TextField(primary_key=True)
-    handle = peewee.TextField()
-    content_type = peewee.TextField()
-    content = peewee.BlobField()
-    create_time = DateTimeTZField(index=True)
-
-
-class SandboxBehaviour(Model):
-    """How the sandbox platform was told to misbehave (sandbox/)."""
-
-    name = peewee.TextField(primary_key=True)
-    value = BinaryJSONField(index=False)
-    until_time = DateTimeTZField(null=True)
 
 
 TABLES = (
