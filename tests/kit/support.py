@@ -93,6 +93,11 @@ def _bound(sock: socket.socket, port: int) -> bool:
     return True
 
 
+def whole_lines(log: Path) -> list[str]:
+    """What stands in a log, without a last line that is still being written."""
+    return log.read_text().split("\n")[:-1]
+
+
 def stop_postgres(server: "PostgresServer") -> None:
     """Stops an embedded PostgreSQL whose folder is removed before this process ends."""
     server.cleanup()
