@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,8 +43,9 @@ def test_the_database_is_asked_at_first_and_then_once_a_minute(
     times = [clock() for _ in range(1000)]
     assert asked == ["SELECT clock_timestamp()"] * 2
     assert times == sorted(times)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    # For this module alone: others of this process go on.
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 61)
+    monkeypatch.setattr("server.storage.clock.time", later)
     clock()
     assert len(asked) == 4
 
@@ -53,7 +55,7 @@ def test_it_is_the_databases_time_with_its_zone(own: Database) -> None:
     for _ in range(20):
         before, now, after = own.fetch("SELECT clock_timestamp()")[0][0], clock(), utc_now()
         assert now.tzinfo is UTC
-        assert before - timedelta(seconds=0.2) < now < after + timedelta(seconds=0.2)
+        assert before - timedelta(seconds=5) < now < after + timedelta(seconds=5)
 
 
 def test_while_the_database_is_away_the_last_it_said_holds(own: Database, running: Running) -> None:
