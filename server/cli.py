@@ -15,6 +15,7 @@ from server import app
 from server.base import logs, platform_names, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
+from server.base.version import VERSION
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
 from server.run import doctor, embedded, forget, mistakes, rotation, setting_errors, start, supervisor, tls
@@ -26,7 +27,7 @@ from server.storage.database import database
 
 
 @click.group()
-@click.version_option(package_name="hitchpost")
+@click.version_option(VERSION, prog_name="hitchpost")
 def cli() -> None:
     """Hitchpost: social accounts and posts under your own external_id."""
 
