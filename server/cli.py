@@ -18,7 +18,18 @@ from server.base.identity import utc_now
 from server.base.version import VERSION
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
-from server.run import doctor, embedded, forget, mistakes, rotation, setting_errors, start, supervisor, tls
+from server.run import (
+    doctor,
+    embedded,
+    forget,
+    mistakes,
+    probe,
+    rotation,
+    setting_errors,
+    start,
+    supervisor,
+    tls,
+)
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
 from server.run.roles import SERVE
@@ -111,6 +122,13 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="probe")
+@click.option("--role", type=click.Choice(["all", *SERVE]), default="all", show_default=True)
+def probe_command(role: str) -> None:
+    """Ask the processes that `serve` runs on this machine; exit code 0 if they serve, else 1."""
+    probe.probe(role, _settings())
 
 
 @cli.command(name="generate-encryption-key")
@@ -288,8 +306,10 @@ def main() -> None:
         OSError,
         SettingMissing,
         doctor.Trouble,
+        embedded.NotInstalled,
         embedded.UnsafeDataDir,
         mistakes.SettingsRefused,
+        probe.NotServing,
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,
