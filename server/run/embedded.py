@@ -38,8 +38,8 @@ def start(data_dir: Path) -> "PostgresServer":
     """Starts the server in `data_dir`/postgresql, or joins one that runs there; its last user stops it.
 
     Raises NotInstalled. Raises UnsafeDataDir for another user's folder, for a user without a name, for a path
-    that is too long; and as root below a private home: the wheel then runs PostgreSQL as a user of its own, for whom
-    it opens every parent folder, of its data and of its programs, to everybody.
+    that is too long; and as root below a private home: the wheel then runs PostgreSQL as a user of its own,
+    for whom it opens every parent folder, of its data and of its programs, to everybody.
     """
     wheel = importlib.util.find_spec(WHEEL)
     if wheel is None:
