@@ -15,6 +15,7 @@ from server import app
 from server.base import logs, platform_names, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
+from server.base.version import VERSION
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
 from server.run import (
@@ -22,6 +23,7 @@ from server.run import (
     embedded,
     forget,
     mistakes,
+    probe,
     rotation,
     setting_errors,
     start,
@@ -37,7 +39,7 @@ from server.storage.database import database
 
 
 @click.group()
-@click.version_option(package_name="hitchpost")
+@click.version_option(VERSION, prog_name="hitchpost")
 def cli() -> None:
     """Hitchpost: social accounts and posts under your own external_id."""
 
@@ -128,6 +130,13 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="probe")
+@click.option("--role", type=click.Choice(["all", *SERVE]), default="all", show_default=True)
+def probe_command(role: str) -> None:
+    """Ask the processes that `serve` runs on this machine; exit code 0 if they serve, else 1."""
+    probe.probe(role, _settings())
 
 
 @cli.command(name="generate-encryption-key")
@@ -305,8 +314,10 @@ def main() -> None:
         OSError,
         SettingMissing,
         doctor.Trouble,
+        embedded.NotInstalled,
         embedded.UnsafeDataDir,
         mistakes.SettingsRefused,
+        probe.NotServing,
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,

@@ -23,6 +23,8 @@ GRPC_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 # What glibc has to find when a process starts: it then gives back each block of this size as soon as it is
 # freed. By default it would soon keep blocks of up to 32 MB for the next one of their size, in each thread.
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+# Where `server` is: children import ours, whatever else is called so in their folder or on their path.
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class StartFailed(Exception):
@@ -36,11 +38,12 @@ class Child:
         self.kind = kind
         self.core = core
         pinned = [] if core is None else ["--core", str(core)]
+        path = os.pathsep.join(filter(None, (ROOT, environment.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
-            [sys.executable, "-m", "server", "process", kind, *pinned],
+            [sys.executable, "-P", "-m", "server", "process", kind, *pinned],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=dict(environment),
+            env={**environment, "PYTHONPATH": path},
             # A Ctrl-C in the terminal is for the supervisor, which then stops everybody in order.
             process_group=0,
         )
