@@ -178,7 +178,7 @@ def test_a_key_that_was_made_here_works_at_once(client: Client) -> None:
     made = client("AdminService/CreateApiKey", project_id=client.project_id, read_only=True)
     reader = client.with_key(made.key)
     assert list(reader("SocialAccountService/ListSocialAccounts").social_accounts) == []
-    assert reader.fails("SocialAccountService/DeleteSocialAccount").what == READ_ONLY
+    assert reader.fails("SocialPostService/CreateSocialPost").what == READ_ONLY
 
 
 # Redirect URLs and lists.
