@@ -12,12 +12,23 @@ from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app
-from server.base import logs, platform_names, vault
+from server.base import logs, platform_names, tracing, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
-from server.run import doctor, embedded, forget, mistakes, rotation, setting_errors, start, supervisor, tls
+from server.run import (
+    doctor,
+    embedded,
+    forget,
+    log_level,
+    mistakes,
+    rotation,
+    setting_errors,
+    start,
+    supervisor,
+    tls,
+)
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
 from server.run.roles import SERVE
@@ -36,7 +47,8 @@ def cli() -> None:
 def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
-    stop = supervisor.stop_on_signals()
+    stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
+    tracing.wanted(os.environ)
     kinds = _kinds(role, settings)
     roles = {kind for kind, _ in kinds}
     if "grpc" in roles:
@@ -57,6 +69,7 @@ def serve(role: str) -> None:
     # What is no terminal may be a log, which others read.
     shown_key = dev_key if sys.stdout.isatty() else None
     children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
+    told_of_level.append(children.signal)
     children.wait_ready()
     click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
     children.run(stop)
@@ -73,9 +86,12 @@ def process(kind: str, core: int | None) -> None:
         os.sched_setaffinity(0, {core})
     settings = _settings()
     ready, stop = Event(), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
     SERVE[kind](app.build(settings), ready, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -83,6 +99,8 @@ def mcp() -> None:
     """Serve tools by the Model Context Protocol, on stdin and stdout."""
     mistakes.refuse_empty_owner(os.environ)
     settings, stop = _with_database(_settings()), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     built = app.build(settings)
     database.require_primary()
     key = _mcp_key(settings)
@@ -90,6 +108,7 @@ def mcp() -> None:
     from server.run import mcp as run_mcp
 
     run_mcp.serve(built, key, settings.mcp_external_id, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -292,6 +311,7 @@ def main() -> None:
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,
+        tracing.TracesRefused,
     )
     try:
         cli()

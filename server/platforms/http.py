@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
+from server.base import tracing
 from server.platforms import addresses
 from server.platforms.addresses import CheckedNetwork, Resolve
 from server.platforms.failures import NotConnected, PlatformUnreachable
@@ -92,7 +93,15 @@ class _Transport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.scheme not in addresses.DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol("neither http nor https")
-        return _LimitedResponse(await super().handle_async_request(request), self._most_bytes)
+        answering = self._traced if tracing.on else super().handle_async_request
+        return _LimitedResponse(await answering(request), self._most_bytes)
+
+    async def _traced(self, request: httpx2.Request) -> httpx2.Response:
+        with tracing.request(request.method, request.url.host, request.url.port) as span:
+            request.headers.update(tracing.outgoing())
+            response = await super().handle_async_request(request)
+            tracing.answered(span, response.status_code)
+            return response
 
 
 class _LimitedResponse(httpx2.Response):

@@ -18,7 +18,7 @@ import peewee
 import psycopg2
 from psycopg2 import errors as pg
 
-from server.base import errors
+from server.base import errors, tracing
 from server.storage import unreachable
 from server.storage.session import Session
 from server.storage.watchdog import CUT_SECONDS, Watchdog
@@ -68,6 +68,12 @@ class Database:
 
         Raises DatabaseUnavailable, StatementTimeout, ConcurrentWrite, or what CONSTRAINT_ERRORS says.
         """
+        if tracing.on:
+            with tracing.statement(statement.name.rpartition("_")[0]):
+                return self._run(statement, arguments)
+        return self._run(statement, arguments)
+
+    def _run(self, statement: "Prepared", arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             session = self._session()
             session.prepare(statement.name, statement.prepare)

@@ -15,6 +15,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from server.base import tracing
 from server.base.errors import HitchpostError
 from server.storage import due_rows
 from server.storage.due_rows import Backlog, Queues
@@ -215,6 +216,10 @@ class Handling(Generic[Row]):
             leased, until = taken
             if stop.is_set() or time.monotonic() >= until:
                 self._kind.retry(leased, 0)
+            elif tracing.on:
+                made_in = getattr(leased.row, "trace_context", None)
+                with tracing.due_work(self.name, leased.attempt, made_in):
+                    self._attempt(leased)
             else:
                 self._attempt(leased)
         return found

@@ -160,6 +160,8 @@ class TokenRevocation(Model):
     context = peewee.BlobField(null=True)
     connection = peewee.TextField(null=True)
     platform_app_id = peewee.TextField(null=True)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
@@ -258,6 +260,8 @@ class SocialPostTarget(Model):
     # What its steps have brought, and what became of its follow-ups (publish/records.py).
     steps = BinaryJSONField(index=False)
     follow_ups = BinaryJSONField(index=False)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project_id", "social_post", "social_account")
@@ -380,21 +384,5 @@ class SandboxBehaviour(Model):
     until_time = DateTimeTZField(null=True)
 
 
-TABLES = (
-    Project,
-    ApiKey,
-    PlatformApp,
-    SocialAccount,
-    SocialAccountToken,
-    TokenRevocation,
-    AuthSession,
-    SocialPost,
-    SocialPostTarget,
-    IdempotentRequest,
-    AuditEvent,
-    RateLimit,
-    SandboxGrant,
-    SandboxPost,
-    SandboxMedia,
-    SandboxBehaviour,
-)
+# Each after those that it refers to.
+TABLES = tuple(Model.__subclasses__())
