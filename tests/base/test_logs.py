@@ -145,9 +145,8 @@ def test_lines_of_every_kind_have_one_order(configured: Path) -> None:
     lines = [json.loads(line) for line in configured.read_text().splitlines()]
     assert {tuple(line)[:5] for line in lines} == {("time", "level", "logger", "process", "message")}
     kinds = {line["message"]: line for line in lines}
-    assert {"plain", "more", "foreign line", "broken", "little", "call", "lines of calls were lost"} <= set(
-        kinds
-    )
+    lost = "lines of calls were lost"
+    assert {"plain", "more", "foreign line", "broken", "little", "call", lost} <= set(kinds)
     assert all(datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0) for line in lines)
     assert list(kinds["more"])[5:] == ["cause", "name_of"]
     assert list(kinds["call"])[5:] == ["method", "code"]

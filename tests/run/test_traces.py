@@ -124,7 +124,8 @@ def test_calls_and_stops_do_not_mind_a_collector_that_is_away(
         worker = server.worker_of(channel)
         assert server.stop() == 0, server.log.read_text()
     warned = server.logged(message="the collector does not take spans", process=worker)
-    assert len(warned) == 1
+    # Once a minute at most, and they were three; on a busy machine that may take longer than one.
+    assert 0 < len(warned) < 3
     assert warned[0]["level"] == "WARNING"
     assert collector.spans == []
 
@@ -132,8 +133,8 @@ def test_calls_and_stops_do_not_mind_a_collector_that_is_away(
 def test_a_server_that_cannot_trace_as_it_is_told_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    said = "OTEL_EXPORTER_OTLP_PROTOCOL can't be 'grpc'; it must be http/protobuf, which collectors take at port 4318"
-    assert refused("serve") == f"hitchpost: {said}"
+    said = "OTEL_EXPORTER_OTLP_PROTOCOL can't be 'grpc'; it must be http/protobuf, which collectors take at"
+    assert refused("serve") == f"hitchpost: {said} port 4318"
 
 
 def state(client: Client, post_id: str) -> str:
