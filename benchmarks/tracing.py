@@ -1,8 +1,8 @@
 """`make bench-traces`: what the hooks of traces cost a get, in nanoseconds: off, sampled, and not sampled.
 
 A get meets four: its call begins, is served, runs one statement, and has ended. They are timed as the code
-has them, without anything around them, in time of the processor; a get as a whole takes about 300 µs of a worker
-(docs/performance.md), and off they may take 1 % of that. Spans go to a collector that takes everything.
+has them, without anything around them, in time of the processor. A get as a whole takes about 300 µs of a
+worker (docs/performance.md), and off they may take 1 % of that. Spans go to a collector that takes all.
 """
 
 import argparse

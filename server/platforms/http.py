@@ -9,6 +9,7 @@ A client for one caller's wait, in a coroutine of its own:
     run(asking(), until)
 """
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
@@ -23,6 +24,7 @@ from server.platforms.addresses import CheckedNetwork, Resolve
 from server.platforms.failures import NotConnected, PlatformUnreachable
 from server.platforms.waiting import EventLoop
 
+log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 # Of an answer's body, as it is sent and as it is when unpacked. Its head has httpcore's limit of 100 KiB.
@@ -94,7 +96,10 @@ class _Transport(httpx2.AsyncHTTPTransport):
         if request.url.scheme not in addresses.DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol("neither http nor https")
         answering = self._traced if tracing.on else super().handle_async_request
-        return _LimitedResponse(await answering(request), self._most_bytes)
+        response = await answering(request)
+        asked = {"method": request.method, "host": request.url.host, "status": response.status_code}
+        log.debug("a request was answered", extra=asked)
+        return _LimitedResponse(response, self._most_bytes)
 
     async def _traced(self, request: httpx2.Request) -> httpx2.Response:
         with tracing.request(request.method, request.url.host, request.url.port) as span:

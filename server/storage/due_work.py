@@ -231,6 +231,7 @@ class Handling(Generic[Row]):
             return None
 
     def _attempt(self, leased: Leased[Row]) -> None:
+        log.debug("due work begins", extra={"kind": self.name, "attempt": leased.attempt})
         try:
             self._handle(leased)
         except HitchpostError:
