@@ -360,11 +360,10 @@ def test_a_collector_that_is_away_costs_one_warning_and_no_call(
 def test_a_collector_that_does_not_answer_does_not_hold_up_a_stop(
     client: Client, trace: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, may_answer = threading.Event(), threading.Event()
+    may_answer = threading.Event()
 
     def export(*_: Any) -> Any:
-        asked.set()
-        may_answer.wait(60)
+        may_answer.wait()
         return trace_export.SpanExportResult.SUCCESS
 
     monkeypatch.setattr(trace_export.OTLPSpanExporter, "export", export)
@@ -372,6 +371,8 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_a_stop(
     trace()
     client("SocialPostService/ListSocialPosts")
     tracing.stop()
-    assert asked.is_set()
-    assert not may_answer.is_set()
-    may_answer.set()
+    try:
+        # What ends the traces has not come to its end, and nobody waits for it.
+        assert [thread.name for thread in threading.enumerate() if thread.name == "traces"]
+    finally:
+        may_answer.set()
