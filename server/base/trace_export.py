@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from opentelemetry.context import Context
@@ -25,6 +24,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from server.base.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Exporting:
         self.propagates = propagates
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(_Exporter()))
-        self._tracer = self._provider.get_tracer("hitchpost", version("hitchpost"))
+        self._tracer = self._provider.get_tracer("hitchpost", VERSION)
 
     def stop(self) -> None:
         """Sends what waits, for as long as that takes."""
@@ -107,7 +108,5 @@ class Exporting:
 
 def _resource() -> Resource:
     """Who we are: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say it first."""
-    ours = Resource(
-        {"service.name": "hitchpost", "service.version": version("hitchpost"), "process.pid": os.getpid()}
-    )
+    ours = Resource({"service.name": "hitchpost", "service.version": VERSION, "process.pid": os.getpid()})
     return Resource.create().merge(ours).merge(OTELResourceDetector().detect())

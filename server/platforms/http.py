@@ -9,8 +9,11 @@ A client for one caller's wait, in a coroutine of its own:
     run(asking(), until)
 """
 
+import asyncio
+import copy
 import logging
 import ssl
+import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -18,7 +21,7 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
-from server.base import tracing
+from server.base import metrics, tracing
 from server.platforms import addresses
 from server.platforms.addresses import CheckedNetwork, Resolve
 from server.platforms.failures import NotConnected, PlatformUnreachable
@@ -65,8 +68,15 @@ class Http:
         tls: ssl.SSLContext = TLS,
     ) -> None:
         self.allows_private = allow_private
+        self._platform = "other"
         self._network = CheckedNetwork(allow_private=allow_private, trusted=trusted, resolve=resolve)
         self._tls = tls
+
+    def named(self, platform: str) -> "Http":
+        """The same, whose requests are counted as the platform's."""
+        other = copy.copy(self)
+        other._platform = platform
+        return other
 
     def options(self, *, most_bytes: int = MOST_BYTES, follow_redirects: bool = False) -> dict[str, Any]:
         """The arguments for an httpx2.AsyncClient, or one of its kind, that is used inside `run`.
@@ -75,7 +85,7 @@ class Http:
         redirected to is checked like the first.
         """
         return {
-            "transport": _Transport(self._network, self._tls, most_bytes),
+            "transport": _Transport(self._network, self._tls, most_bytes, self._platform),
             "follow_redirects": follow_redirects,
             "max_redirects": MOST_REDIRECTS,
             # All that is asked has one limit, which `run` keeps.
@@ -87,16 +97,26 @@ class Http:
 class _Transport(httpx2.AsyncHTTPTransport):
     """HTTP/1.1 over a network that checks addresses, with answers that end."""
 
-    def __init__(self, network: CheckedNetwork, tls: ssl.SSLContext, most_bytes: int) -> None:
+    def __init__(self, network: CheckedNetwork, tls: ssl.SSLContext, most_bytes: int, platform: str) -> None:
         # Instead of the base's, which has no argument for a network of our own.
         self._pool = httpcore2.AsyncConnectionPool(ssl_context=tls, network_backend=network)
         self._most_bytes = most_bytes
+        self._platform = platform
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.scheme not in addresses.DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol("neither http nor https")
+        start, outcome = time.monotonic(), "unreachable"
         answering = self._traced if tracing.on else super().handle_async_request
-        response = await answering(request)
+        try:
+            response = await answering(request)
+            outcome = _outcome(response.status_code)
+        except asyncio.CancelledError:
+            # Nobody else gives a request up than who has waited long enough.
+            outcome = "timeout"
+            raise
+        finally:
+            metrics.platform_called(self._platform, outcome, time.monotonic() - start)
         asked = {"method": request.method, "host": request.url.host, "status": response.status_code}
         log.debug("a request was answered", extra=asked)
         return _LimitedResponse(response, self._most_bytes)
@@ -107,6 +127,15 @@ class _Transport(httpx2.AsyncHTTPTransport):
             response = await super().handle_async_request(request)
             tracing.answered(span, response.status_code)
             return response
+
+
+def _outcome(status: int) -> str:
+    """What an answer means to whoever watches a platform."""
+    if status == httpx2.codes.TOO_MANY_REQUESTS:
+        return "rate_limited"
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 else "ok"
 
 
 class _LimitedResponse(httpx2.Response):

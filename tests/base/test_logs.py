@@ -37,7 +37,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def numbers(text: bytes) -> list[int]:
-    """The numbers of the calls whose lines are whole: the last one may be half written yet."""
+    """The numbers of the calls whose lines are whole: the last may still be being written."""
     whole = text[: text.rfind(b"\n") + 1]
     return [line["number"] for line in map(json.loads, whole.splitlines()) if line["message"] == "call"]
 
