@@ -1,6 +1,5 @@
 """The command `hitchpost`: reads arguments, calls, prints. No logic."""
 
-import itertools
 import os
 import sys
 from threading import Event
@@ -16,7 +15,7 @@ from server.base import logs, platform_names, tracing, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
 from server.base.version import VERSION
-from server.config import SettingMissing, Settings, cores
+from server.config import SettingMissing, Settings
 from server.projects import projects
 from server.run import (
     doctor,
@@ -34,7 +33,7 @@ from server.run import (
 )
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
-from server.run.roles import SERVE
+from server.run.roles import SERVE, environment, kinds_of
 from server.storage import schema
 from server.storage.database import database
 
@@ -52,7 +51,7 @@ def serve(role: str) -> None:
     settings = _settings()
     stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
     tracing.wanted(os.environ)
-    kinds = _kinds(role, settings)
+    kinds = kinds_of(role, settings)
     roles = {kind for kind, _ in kinds}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
@@ -75,7 +74,7 @@ def serve(role: str) -> None:
     shown_key = dev_key if sys.stdout.isatty() else None
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
-        children = supervisor.Supervisor(kinds, _environment(settings), drain_seconds, folder)
+        children = supervisor.Supervisor(kinds, environment(settings), drain_seconds, folder)
         told_of_level.append(children.signal)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
@@ -387,27 +386,3 @@ def _mcp_key(settings: Settings) -> str:
     # Whoever tries it out may not have served before.
     schema.migrate(database)
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
-
-
-def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
-    """Each process's kind, and the core that it keeps to."""
-    usable = itertools.cycle(cores())
-    workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
-    others: list[tuple[str, int | None]] = [*[("web", None)] * settings.web_workers, ("worker", None)]
-    return [(kind, core) for kind, core in [*workers, *others] if role in ("all", kind)]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for libraries."""
-    resolved = {
-        "HITCHPOST_DATABASE_URL": settings.database_url,
-        "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
-    }
-    secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
-    return {
-        **supervisor.GRPC_ENVIRONMENT,
-        **supervisor.MALLOC_ENVIRONMENT,
-        **os.environ,
-        **secrets,
-        "HITCHPOST_DEV_MODE": str(settings.dev_mode),
-    }
