@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock packages release clean
+.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-traces lock packages release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
+
+bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
+	$(BIN)/python -m benchmarks.tracing
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
