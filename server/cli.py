@@ -21,6 +21,7 @@ from server.run import doctor, embedded, forget, mistakes, rotation, setting_err
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
 from server.run.roles import SERVE
+from server.run.supervisor import Job
 from server.storage import schema
 from server.storage.database import database
 
@@ -37,11 +38,13 @@ def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
     stop = supervisor.stop_on_signals()
-    kinds = _kinds(role, settings)
-    roles = {kind for kind, _ in kinds}
+    jobs = _jobs(role, settings)
+    roles = {job.kind for job in jobs}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
         start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
+        for address in settings.own_addresses:
+            start.check_free("HITCHPOST_GRPC_OWN_PORTS", address)
     if "web" in roles:
         start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     if "worker" in roles and settings.worker_address is not None:
@@ -56,7 +59,7 @@ def serve(role: str) -> None:
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     # What is no terminal may be a log, which others read.
     shown_key = dev_key if sys.stdout.isatty() else None
-    children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
+    children = supervisor.Supervisor(jobs, _environment(settings), settings.drain_timeout.total_seconds())
     children.wait_ready()
     click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
     children.run(stop)
@@ -66,7 +69,8 @@ def serve(role: str) -> None:
 @cli.command(hidden=True)
 @click.argument("kind", type=click.Choice(list(SERVE)))
 @click.option("--core", type=int)
-def process(kind: str, core: int | None) -> None:
+@click.option("--own-address")
+def process(kind: str, core: int | None, own_address: str | None) -> None:
     """One process of `serve`, which starts it."""
     if core is not None:
         # Before there are threads: they inherit it.
@@ -75,7 +79,8 @@ def process(kind: str, core: int | None) -> None:
     ready, stop = Event(), supervisor.stop_on_signals()
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
-    SERVE[kind](app.build(settings), ready, stop)
+    further = {} if own_address is None else {"own_address": own_address}
+    SERVE[kind](app.build(settings), ready, stop, **further)
 
 
 @cli.command()
@@ -350,12 +355,16 @@ def _mcp_key(settings: Settings) -> str:
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
 
 
-def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
-    """Each process's kind, and the core that it keeps to."""
-    usable = itertools.cycle(cores())
-    workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
-    others: list[tuple[str, int | None]] = [*[("web", None)] * settings.web_workers, ("worker", None)]
-    return [(kind, core) for kind, core in [*workers, *others] if role in ("all", kind)]
+def _jobs(role: str, settings: Settings) -> list[Job]:
+    """What each process is for."""
+    usable = itertools.cycle(cores() if settings.pin_workers else [None])
+    own = settings.own_addresses or itertools.repeat(None)
+    workers = [
+        Job("grpc", core, address)
+        for core, address, _ in zip(usable, own, range(settings.workers), strict=False)
+    ]
+    others = [*[Job("web")] * settings.web_workers, Job("worker")]
+    return [job for job in [*workers, *others] if role in ("all", job.kind)]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from server.rpc.layers import UnknownMethods
 from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
 from server.run import methods
+from server.run.start import check_free
 from server.storage.database import database
 
 if TYPE_CHECKING:
@@ -36,16 +37,24 @@ MAX_HANDLED, HANDLERS = 2_000, 16
 
 
 class GrpcProcess:
-    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT)."""
+    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT).
 
-    def __init__(self, app: App) -> None:
+    At its own address it is alone, so that a proxy can spread calls.
+    """
+
+    def __init__(self, app: App, own_address: str | None = None) -> None:
+        """Raises OSError when somebody listens at its own address."""
         settings = app.settings
         self._drain_timeout = settings.drain_timeout
         self._health = Health(database, [service.full_name for service in SERVICES])
         lanes = methods.lanes(settings)
         handlers = Handlers(lanes)
         server = _server(settings, handlers)
-        self.port = _bind(server, settings)
+        self.port = _bind(server, settings, settings.grpc_address)
+        if own_address is not None:
+            # Whether ports are shared is said to gRPC once for all of a server's.
+            check_free("HITCHPOST_GRPC_OWN_PORTS", own_address)
+            _bind(server, settings, own_address)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
         for method in methods.composed(app, self._keys).values():
@@ -117,21 +126,21 @@ def _server_options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.Server, settings: Settings) -> int:
+def _bind(server: grpc.Server, settings: Settings, address: str) -> int:
     if settings.tls_cert is None or settings.tls_key is None:
-        return server.add_insecure_port(settings.grpc_address)
+        return server.add_insecure_port(address)
     client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
     credentials = grpc.ssl_server_credentials(
         [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
         root_certificates=client_ca,
         require_client_auth=client_ca is not None,
     )
-    return server.add_secure_port(settings.grpc_address, credentials)
+    return server.add_secure_port(address, credentials)
 
 
-def serve_grpc(app: App, ready: Event, stop: Event) -> None:
+def serve_grpc(app: App, ready: Event, stop: Event, own_address: str | None = None) -> None:
     """Serves gRPC until `stop` is set, then drains."""
-    process = GrpcProcess(app)
+    process = GrpcProcess(app, own_address)
     # What is here now stays: the collector need not look at it again and again, nor come so often.
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)

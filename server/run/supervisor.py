@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event, Thread
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,28 @@ class StartFailed(Exception):
     """A process did not become ready; the text says which, its log says why."""
 
 
+class Job(NamedTuple):
+    """What a process is for: its kind, the core that it keeps to, if any, and where it listens by itself."""
+
+    kind: str
+    core: int | None = None
+    own_address: str | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of `hitchpost process`."""
+        given = {"--core": self.core, "--own-address": self.own_address}
+        options = (str(part) for pair in given.items() if pair[1] is not None for part in pair)
+        return [self.kind, *options]
+
+
 class Child:
     """One process. Its stdin is a lifeline, which ends when we do; on its stdout it says that it is ready."""
 
-    def __init__(self, kind: str, core: int | None, environment: Mapping[str, str]) -> None:
-        self.kind = kind
-        self.core = core
-        pinned = [] if core is None else ["--core", str(core)]
+    def __init__(self, job: Job, environment: Mapping[str, str]) -> None:
+        self.job = job
         self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
-            [sys.executable, "-m", "server", "process", kind, *pinned],
+            [sys.executable, "-m", "server", "process", *job.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(environment),
@@ -50,7 +64,7 @@ class Child:
     def wait_ready(self) -> None:
         """Returns when the process serves. Raises StartFailed when it has ended instead."""
         if self._process.stdout is None or self._process.stdout.readline() != READY:
-            raise StartFailed(f"the {self.kind} process did not start")
+            raise StartFailed(f"the {self.job.kind} process did not start")
 
     def ended(self) -> bool:
         """Whether the process is gone."""
@@ -66,24 +80,24 @@ class Child:
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            log.error("killed a process that did not end", extra={"kind": self.kind, "pid": self.pid})
+            log.error("killed a process that did not end", extra={"kind": self.job.kind, "pid": self.pid})
             self._process.kill()
             return self._process.wait()
 
 
 class Supervisor:
-    """The children, each of a kind and, if it is to keep to one, for a core; starts anew what ends."""
+    """The children, each with a job; who takes the place of one that has ended does the same."""
 
     def __init__(
         self,
-        kinds: Sequence[tuple[str, int | None]],
+        jobs: Sequence[Job],
         environment: Mapping[str, str],
         drain_seconds: float,
     ) -> None:
         self._environment = environment
         # Longer than the children take for it themselves.
         self._drain_seconds = drain_seconds + 5
-        self._children = [Child(kind, core, environment) for kind, core in kinds]
+        self._children = [Child(job, environment) for job in jobs]
 
     def wait_ready(self) -> None:
         """Raises StartFailed when one of the children does not start; the others are then stopped."""
@@ -100,9 +114,9 @@ class Supervisor:
             for index, child in enumerate(self._children):
                 if child.ended():
                     log.error(
-                        "a process ended; starting another", extra={"kind": child.kind, "pid": child.pid}
+                        "a process ended; starting another", extra={"kind": child.job.kind, "pid": child.pid}
                     )
-                    self._children[index] = Child(child.kind, child.core, self._environment)
+                    self._children[index] = Child(child.job, self._environment)
 
     def stop(self) -> bool:
         """Stops every child at once. Returns whether all ended well."""
