@@ -231,6 +231,16 @@ class Settings(BaseSettings):
         ge=1,
         description="reads, and as many writes, that may wait for a thread of a process; others are refused",
     )
+    rate_limit: int | None = Field(
+        None,
+        ge=1,
+        description="calls a second that each API key may make of each process; unset: as many as it likes",
+    )
+    rate_limit_burst: int = Field(
+        default_factory=lambda data: data.get("rate_limit") or 1,
+        ge=1,
+        description="calls that a key which was quiet may make at once; default: those of a second",
+    )
     encryption_keys: EncryptionKeys | None = Field(
         None,
         description="Fernet keys, joined by commas: the first encrypts, all decrypt; set it outside dev mode",

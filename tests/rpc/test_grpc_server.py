@@ -317,9 +317,7 @@ def test_two_workers_cannot_listen_at_one_address_of_their_own(running: Running)
     first = grpc_role.GrpcProcess(app, own)
     first.start()
     try:
-        with pytest.raises(
-            OSError, match=f"HITCHPOST_GRPC_OWN_PORTS: can't listen on {own}: Address already"
-        ):
+        with pytest.raises(OSError, match=f"HITCHPOST_GRPC_OWN_PORTS: can.t listen on {own}"):
             grpc_role.GrpcProcess(app, own)
     finally:
         first.stop()
