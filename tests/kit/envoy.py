@@ -84,7 +84,7 @@ def running(
             return False
 
     try:
-        eventually("Envoy finds all workers healthy", ready, 60)
+        eventually("Envoy finds all workers healthy", ready, 120)
         yield found
     finally:
         process.terminate()
@@ -94,6 +94,12 @@ def running(
 def _limit(manager: dict[str, Any], tokens: int | None) -> None:
     """Gives each key so many tokens and no more, or more than a test can use."""
     [limits] = [one for one in manager["http_filters"] if one["name"].endswith("local_ratelimit")]
-    [descriptor] = limits["typed_config"]["descriptors"]
-    many = tokens or 10_000_000
-    descriptor["token_bucket"] = {"max_tokens": many, "tokens_per_fill": 1, "fill_interval": "3600s"}
+    [of_each_key] = limits["typed_config"]["descriptors"]
+    of_each_key["token_bucket"] = _bucket(tokens or 10_000_000)
+    if tokens is not None:
+        # Nobody with a key is to need what those without have.
+        limits["typed_config"]["token_bucket"] = _bucket(1)
+
+
+def _bucket(tokens: int) -> dict[str, Any]:
+    return {"max_tokens": tokens, "tokens_per_fill": 1, "fill_interval": "3600s"}
