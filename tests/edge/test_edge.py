@@ -1,6 +1,7 @@
 """Envoy in front of a real server, with the configuration of deploy/envoy."""
 
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -21,7 +22,7 @@ from tests.clients.languages import LANGUAGES, play
 from tests.kit import envoy
 from tests.kit.certificates import Authority
 from tests.kit.envoy import Edge
-from tests.kit.servers import Server, eventually, local_channel, serving
+from tests.kit.servers import REPOSITORY, Server, eventually, local_channel, rows, serving
 from tests.kit.support import Client, Failure, failure, free_ports, unique
 from tools import edge as configuration
 
@@ -147,6 +148,34 @@ def test_while_a_worker_is_killed_no_read_fails(server: Server, edge: Edge, know
         psutil.Process(victim).kill()
         # Whoever called has repeated nothing, and each call has its answer.
         load.result(120)
+    eventually("the worker is there again", lambda: edge.healthy() == 2, 60)
+
+
+def test_while_a_worker_is_killed_each_write_is_stored_once(
+    server: Server, edge: Edge, known: Client
+) -> None:
+    page = (REPOSITORY / "docs" / "clients.md").read_text()
+    config = re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0]
+    account, tag, calls = known.connect(), unique("tag"), 400
+    with local_channel(own_addresses(server)[1]) as channel:
+        victim = server.worker_of(channel)
+
+    def create(client: Client, number: int) -> None:
+        post = {"external_id": tag, "caption": "hello", "social_account_ids": [account.id]}
+        client("SocialPostService/CreateSocialPost", social_post=post, request_id=f"{tag}-{number}")
+
+    with (
+        local_channel(edge.plain, options=[("grpc.service_config", config)]) as channel,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        client = Client(channel, known.key)
+        created = [pool.submit(create, client, number) for number in range(calls)]
+        eventually("the load has begun", lambda: sum(one.done() for one in created) > 20)
+        psutil.Process(victim).kill()
+        for one in created:
+            one.result(120)
+    statement = "SELECT count(*) FROM social_post WHERE external_id = %s"
+    assert rows(server.settings["database_url"], statement, tag) == [(calls,)]
     eventually("the worker is there again", lambda: edge.healthy() == 2, 60)
 
 

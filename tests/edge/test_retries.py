@@ -2,11 +2,15 @@
 
 import json
 import re
+import socket
+import socketserver
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from threading import Thread
 
 import grpc
 import pytest
@@ -23,6 +27,8 @@ LISTED = {f"/{one['service']}/{one['method']}" for one in SERVICE_CONFIG["name"]
 # Of what clients may repeat, what needs no request_id, which Envoy can't see.
 READS = {path for path in LISTED if not RPCS[path].writes}
 CODES = ["UNAVAILABLE", "CANCELLED", "ABORTED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]
+# The type of a frame of HTTP/2.
+HEADERS = 1
 
 
 @dataclass
@@ -94,6 +100,46 @@ def test_only_reads_are_repeated_and_only_what_may_pass(path: str, edge: Edge, w
     policy = SERVICE_CONFIG["retryPolicy"]
     assert set(policy["retryableStatusCodes"]) == {"UNAVAILABLE", "CANCELLED"}
     assert attempts == {code: policy["maxAttempts"] if code in repeated else 1 for code in CODES}
+
+
+class Breaking(socketserver.BaseRequestHandler):
+    """A worker that dies of every call: it has the headers of one, and then the connection breaks."""
+
+    seen: list[str] = []  # noqa: RUF012 (of all connections together)
+
+    def handle(self) -> None:
+        said = self.request.makefile("rb")
+        said.read(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+        while header := said.read(9):
+            length, kind = int.from_bytes(header[:3], "big"), header[3]
+            said.read(length)
+            if kind == HEADERS:
+                self.seen.append(f"{self.client_address}")
+                self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy in front of two such workers."""
+    first = free_ports(3)
+    addresses = [("127.0.0.1", first), ("127.0.0.1", first + 1)]
+    with ExitStack() as stack:
+        for address in addresses:
+            server = stack.enter_context(socketserver.ThreadingTCPServer(address, Breaking))
+            server.daemon_threads = True
+            Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        folder = tmp_path_factory.mktemp("broken")
+        names = [f"{host}:{port}" for host, port in addresses]
+        yield stack.enter_context(envoy.running(folder, names, f"127.0.0.1:{first + 2}", checked=False))
+
+
+@pytest.mark.parametrize("path", RPCS)
+def test_after_a_connection_broke_only_reads_are_repeated(path: str, broken: Edge) -> None:
+    Breaking.seen.clear()
+    _, code = called(broken, path, "OK")
+    assert (code, len(Breaking.seen)) == ("UNAVAILABLE", 4 if path in READS else 1)
 
 
 def test_what_workers_are_told_of_a_call(edge: Edge, workers: Workers) -> None:
