@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import struct
 import subprocess
@@ -40,6 +41,19 @@ def own_addresses(server: Server) -> list[str]:
 
 def own_ports() -> dict[str, str]:
     return {"workers": "2", "pin_workers": "false", "grpc_own_ports": str(free_ports(2))}
+
+
+def worker_at(server: Server, address: str) -> int:
+    """The process that listens there, which may have to start first."""
+    host, _, port = address.rpartition(":")
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, int(port))) == 0
+
+    eventually("the worker listens", listens, 60)
+    with local_channel(address) as channel:
+        return server.worker_of(channel)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +141,7 @@ def test_at_the_shared_port_it_reaches_one(server: Server, known: Client) -> Non
 
 def test_a_worker_that_is_frozen_gets_no_more_calls(server: Server, edge: Edge, known: Client) -> None:
     # Health alone says so: it goes on to take connections.
-    with local_channel(own_addresses(server)[0]) as channel:
-        frozen = server.worker_of(channel)
+    frozen = worker_at(server, own_addresses(server)[0])
     os.kill(frozen, signal.SIGSTOP)
     try:
         eventually("Envoy has noticed", lambda: edge.healthy() == 1, 60)
@@ -140,15 +153,16 @@ def test_a_worker_that_is_frozen_gets_no_more_calls(server: Server, edge: Edge, 
 
 
 def test_while_a_worker_is_killed_no_read_fails(server: Server, edge: Edge, known: Client) -> None:
-    with local_channel(own_addresses(server)[1]) as channel:
-        victim = server.worker_of(channel)
+    victim = psutil.Process(worker_at(server, own_addresses(server)[1]))
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(call_many, known, 1500)
-        eventually("the load has begun", lambda: server.logged(process=victim, message="call"))
-        psutil.Process(victim).kill()
+        eventually("the load has begun", lambda: server.logged(process=victim.pid, message="call"))
+        victim.kill()
         # Whoever called has repeated nothing, and each call has its answer.
         load.result(120)
-    eventually("the worker is there again", lambda: edge.healthy() == 2, 60)
+    victim.wait(60)
+    assert worker_at(server, own_addresses(server)[1]) != victim.pid
+    eventually("Envoy has noticed", lambda: edge.healthy() == 2, 60)
 
 
 def test_while_a_worker_is_killed_each_write_is_stored_once(
@@ -157,8 +171,7 @@ def test_while_a_worker_is_killed_each_write_is_stored_once(
     page = (REPOSITORY / "docs" / "clients.md").read_text()
     config = re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0]
     account, tag, calls = known.connect(), unique("tag"), 400
-    with local_channel(own_addresses(server)[1]) as channel:
-        victim = server.worker_of(channel)
+    victim = psutil.Process(worker_at(server, own_addresses(server)[1]))
 
     def create(client: Client, number: int) -> None:
         post = {"external_id": tag, "caption": "hello", "social_account_ids": [account.id]}
@@ -171,12 +184,14 @@ def test_while_a_worker_is_killed_each_write_is_stored_once(
         client = Client(channel, known.key)
         created = [pool.submit(create, client, number) for number in range(calls)]
         eventually("the load has begun", lambda: sum(one.done() for one in created) > 20)
-        psutil.Process(victim).kill()
+        victim.kill()
         for one in created:
             one.result(120)
     statement = "SELECT count(*) FROM social_post WHERE external_id = %s"
     assert rows(server.settings["database_url"], statement, tag) == [(calls,)]
-    eventually("the worker is there again", lambda: edge.healthy() == 2, 60)
+    victim.wait(60)
+    assert worker_at(server, own_addresses(server)[1]) != victim.pid
+    eventually("Envoy has noticed", lambda: edge.healthy() == 2, 60)
 
 
 # What browsers can call.
