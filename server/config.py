@@ -222,6 +222,12 @@ class Settings(BaseSettings):
     worker_address: Address | None = Field(
         None, description="where a worker process answers GET /healthz; unset: nowhere"
     )
+    metrics: bool = Field(True, description="count and time what happens, for GET /metrics")
+    metrics_address: Address | None = Field(
+        None,
+        description="where GET /metrics is answered for all processes of serve, and nowhere else then; "
+        "unset: by the web process, and at the worker's address",
+    )
     call_loop: Literal["own", "grpc"] = Field(
         "own",
         description="what serves calls: our own loop, or grpcio's, which is slower and bounds less",
@@ -317,7 +323,7 @@ class Settings(BaseSettings):
                 f"HITCHPOST_GRPC_OWN_PORTS would end at {max(own)} with {self.workers} workers, and "
                 f"{LAST_PORT} is the last port"
             )
-        for name in ("grpc_address", "web_address", "worker_address"):
+        for name in ("grpc_address", "web_address", "worker_address", "metrics_address"):
             address = getattr(self, name)
             if address is not None and int(address.rpartition(":")[2]) in own:
                 raise ValueError(

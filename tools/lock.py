@@ -20,10 +20,11 @@ def main() -> None:
     """Installs the newest allowed versions into a new environment, and notes what came."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
+    served = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["embedded"]]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        everything = _installed(pip, [*project["project"]["dependencies"], *groups["dev"]])
+        everything = _installed(pip, [*served, *groups["dev"]])
         LOCK.write_text(HEADER + "".join(everything))
         for lock, header, group in ((EDGE_LOCK, EDGE_HEADER, "edge"), (BENCH_LOCK, BENCH_HEADER, "bench")):
             # What the group before has brought is none of this one's.

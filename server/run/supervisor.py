@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
+
+from server.base import metrics
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,8 @@ GRPC_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener"}
 # What glibc has to find when a process starts: it then gives back each block of this size as soon as it is
 # freed. By default it would soon keep blocks of up to 32 MB for the next one of their size, in each thread.
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+# Where `server` is: children import ours, whatever else is called so in their folder or on their path.
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class StartFailed(Exception):
@@ -47,11 +52,12 @@ class Child:
 
     def __init__(self, job: Job, environment: Mapping[str, str]) -> None:
         self.job = job
+        path = os.pathsep.join(filter(None, (ROOT, environment.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
-            [sys.executable, "-m", "server", "process", *job.arguments],
+            [sys.executable, "-P", "-m", "server", "process", *job.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=dict(environment),
+            env={**environment, "PYTHONPATH": path},
             # A Ctrl-C in the terminal is for the supervisor, which then stops everybody in order.
             process_group=0,
         )
@@ -93,11 +99,14 @@ class Supervisor:
         jobs: Sequence[Job],
         environment: Mapping[str, str],
         drain_seconds: float,
+        metrics_folder: Path | None = None,
     ) -> None:
+        """`metrics_folder` is where the children keep their numbers, if they do."""
         self._environment = environment
+        self._metrics_folder = metrics_folder
         # Longer than the children take for it themselves.
         self._drain_seconds = drain_seconds + 5
-        self._children = [Child(job, environment) for job in jobs]
+        self._children = [self._start(index, job) for index, job in enumerate(jobs)]
 
     def wait_ready(self) -> None:
         """Raises StartFailed when one of the children does not start; the others are then stopped."""
@@ -116,7 +125,7 @@ class Supervisor:
                     log.error(
                         "a process ended; starting another", extra={"kind": child.job.kind, "pid": child.pid}
                     )
-                    self._children[index] = Child(child.job, self._environment)
+                    self._children[index] = self._start(index, child.job)
 
     def stop(self) -> bool:
         """Stops every child at once. Returns whether all ended well."""
@@ -126,6 +135,14 @@ class Supervisor:
         codes = {child.wait(max(0.1, deadline - time.monotonic())) for child in self._children}
         # One that was still starting, and had no handler yet, dies of the signal; it served nobody.
         return codes <= {0, -signal.SIGTERM}
+
+    def _start(self, index: int, job: Job) -> Child:
+        """A child that goes on counting where the one before, in the same place, has ended."""
+        folder = self._metrics_folder
+        if folder is None:
+            return Child(job, self._environment)
+        metrics.forget_process(folder, str(index))
+        return Child(job, {**self._environment, **metrics.environment(folder, str(index))})
 
 
 def stop_on_signals() -> Event:
