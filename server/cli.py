@@ -1,6 +1,5 @@
 """The command `hitchpost`: reads arguments, calls, prints. No logic."""
 
-import itertools
 import os
 import sys
 from threading import Event
@@ -16,7 +15,7 @@ from server.base import logs, platform_names, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
 from server.base.version import VERSION
-from server.config import SettingMissing, Settings, cores
+from server.config import SettingMissing, Settings
 from server.projects import projects
 from server.run import (
     doctor,
@@ -33,8 +32,7 @@ from server.run import (
 )
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
-from server.run.roles import SERVE
-from server.run.supervisor import Job
+from server.run.roles import SERVE, jobs_of
 from server.storage import schema
 from server.storage.database import database
 
@@ -51,19 +49,11 @@ def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
     stop = supervisor.stop_on_signals()
-    jobs = _jobs(role, settings)
+    jobs = jobs_of(role, settings)
     roles = {job.kind for job in jobs}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
-        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
-        for address in settings.own_addresses:
-            start.check_free("HITCHPOST_GRPC_OWN_PORTS", address)
-    if "web" in roles:
-        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
-    if "worker" in roles and settings.worker_address is not None:
-        start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
-    if settings.metrics and settings.metrics_address is not None:
-        start.check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
+    start.check_addresses(settings, roles)
     settings = _with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -382,18 +372,6 @@ def _mcp_key(settings: Settings) -> str:
     # Whoever tries it out may not have served before.
     schema.migrate(database)
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
-
-
-def _jobs(role: str, settings: Settings) -> list[Job]:
-    """What each process is for."""
-    usable = itertools.cycle(cores() if settings.pin_workers else [None])
-    own = settings.own_addresses or itertools.repeat(None)
-    workers = [
-        Job("grpc", core, address)
-        for core, address, _ in zip(usable, own, range(settings.workers), strict=False)
-    ]
-    others = [*[Job("web")] * settings.web_workers, Job("worker")]
-    return [job for job in [*workers, *others] if role in ("all", job.kind)]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
