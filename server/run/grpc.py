@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 from generated.hitchpost.v1 import error_reason_pb2
 from server.app import App
 from server.base import logs
+from server.base.identity import utc_now
 from server.config import Settings
 from server.rpc.call import StreamingMethod
 from server.rpc.handlers import Handlers, ServerLoop
@@ -22,7 +23,8 @@ from server.rpc.lanes import Lane
 from server.rpc.layers import UnknownMethods
 from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
-from server.run import methods, watching
+from server.run import methods, served_tls, watching
+from server.run.served_tls import ServedTls
 from server.run.start import check_free
 from server.storage.database import database
 
@@ -50,18 +52,19 @@ class GrpcProcess:
         lanes = methods.lanes(settings)
         handlers = Handlers(lanes)
         server = _server(settings, handlers)
-        self.port = _bind(server, settings, settings.grpc_address)
+        self.tls = served_tls.of(settings, utc_now)
+        self.port = _bind(server, settings.grpc_address, self.tls)
         if own_address is not None:
             # Whether ports are shared is said to gRPC once for all of a server's.
             check_free("HITCHPOST_GRPC_OWN_PORTS", own_address)
-            _bind(server, settings, own_address)
+            _bind(server, own_address, self.tls)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
         self._watch = watching.Watch(
             watching.lanes(lanes),
             watching.database("grpc", database, self._health.database_answers),
             self._loop.look,
-            watching.Certificates(settings).look,
+            watching.certificates(self.tls),
         )
         for method in methods.composed(app, self._keys).values():
             if isinstance(method, StreamingMethod):
@@ -78,6 +81,8 @@ class GrpcProcess:
         self._health.start()
         self._keys.start()
         self._watch.start()
+        if self.tls is not None:
+            self.tls.start()
         self._loop.start()
 
     def stop(self) -> None:
@@ -86,6 +91,8 @@ class GrpcProcess:
         self._loop.stop(self._drain_timeout.total_seconds())
         self._keys.stop()
         self._watch.stop()
+        if self.tls is not None:
+            self.tls.stop()
         logs.calls.flush()
 
 
@@ -134,16 +141,10 @@ def _server_options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.Server, settings: Settings, address: str) -> int:
-    if settings.tls_cert is None or settings.tls_key is None:
+def _bind(server: grpc.Server, address: str, served: ServedTls | None) -> int:
+    if served is None:
         return server.add_insecure_port(address)
-    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    credentials = grpc.ssl_server_credentials(
-        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
-        root_certificates=client_ca,
-        require_client_auth=client_ca is not None,
-    )
-    return server.add_secure_port(address, credentials)
+    return server.add_secure_port(address, served.credentials())
 
 
 def serve_grpc(app: App, ready: Event, stop: Event, own_address: str | None = None) -> None:
