@@ -17,6 +17,7 @@ from server.base.identity import utc_now
 from server.base.version import VERSION
 from server.config import SettingMissing, Settings
 from server.projects import projects
+from server.projects.rows import ProjectRow
 from server.run import (
     doctor,
     embedded,
@@ -32,7 +33,7 @@ from server.run import (
 )
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
-from server.run.roles import SERVE, jobs_of
+from server.run.roles import SERVE, environment_of, jobs_of
 from server.storage import schema
 from server.storage.database import database
 
@@ -66,7 +67,7 @@ def serve(role: str) -> None:
     shown_key = dev_key if sys.stdout.isatty() else None
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
-        children = supervisor.Supervisor(jobs, _environment(settings), drain_seconds, folder)
+        children = supervisor.Supervisor(jobs, environment_of(settings), drain_seconds, folder)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
         children.run(stop)
@@ -167,7 +168,7 @@ def projects_list() -> None:
 def projects_add_redirect_url(project: str, url: str) -> None:
     """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
     settings = _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+    projects.add_redirect_url(projects.find(project), url, utc_now(), allow_http=settings.dev_mode)
 
 
 @projects_group.command(name="remove-redirect-url")
@@ -176,31 +177,39 @@ def projects_add_redirect_url(project: str, url: str) -> None:
 def projects_remove_redirect_url(project: str, url: str) -> None:
     """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.remove_redirect_url(projects.find(project), url)
+    if not projects.remove_redirect_url(projects.find(project), url, utc_now()):
+        raise projects.CommandError(
+            f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is."
+        )
 
 
 @cli.group(name="keys")
 def keys_group() -> None:
-    """API keys of a project, named by its name or id."""
+    """API keys of a project, named by its name or id, and admin keys, which are no project's."""
 
 
 @keys_group.command(name="create")
-@click.argument("project")
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="For AdminService alone, over all projects; without PROJECT.")
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--read-only", is_flag=True, help="Get and List methods only.")
-def keys_create(project: str, name: str, read_only: bool) -> None:
+@click.option("--read-only", is_flag=True, help="Get, List and Validate methods only.")
+def keys_create(project: str | None, admin: bool, name: str, read_only: bool) -> None:
     """Make a key and print it, this once."""
     _with_database(_settings())
-    click.echo(projects.create_key(projects.find(project).id, name, utc_now(), read_only=read_only))
+    found = _project_or_admin(project, admin=admin)
+    _, key = projects.issue_key(found.id if found else None, name, utc_now(), read_only=read_only)
+    click.echo(key)
 
 
 @keys_group.command(name="list")
-@click.argument("project")
-def keys_list(project: str) -> None:
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="The admin keys; without PROJECT.")
+def keys_list(project: str | None, admin: bool) -> None:
     """Show a project's keys, without their text."""
     _with_database(_settings())
-    for key in projects.keys(projects.find(project)):
-        rights = "read-only" if key.read_only else "read-write"
+    found = _project_or_admin(project, admin=admin)
+    for key in projects.keys(found) if found else projects.admin_keys():
+        rights = ("admin " if key.admin else "") + ("read-only" if key.read_only else "read-write")
         use = f"revoked {key.revoke_time:%Y-%m-%d %H:%M} UTC" if key.revoke_time else "in use"
         click.echo("\t".join((key.id, rights, use, key.name)))
 
@@ -210,7 +219,15 @@ def keys_list(project: str) -> None:
 def keys_revoke(key_id: str) -> None:
     """End a key; every worker refuses it within 30 seconds."""
     _with_database(_settings())
-    projects.revoke_key(key_id, utc_now())
+    if not projects.revoke_key(key_id, utc_now()):
+        raise projects.CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
+
+
+def _project_or_admin(project: str | None, *, admin: bool) -> ProjectRow | None:
+    """The project whose keys are meant, None for admin keys."""
+    if admin == (project is not None):
+        raise projects.CommandError("Say whose keys: PROJECT, or --admin for keys of none.")
+    return projects.find(project) if project is not None else None
 
 
 @keys_group.command(name="rotate-encryption")
@@ -372,19 +389,3 @@ def _mcp_key(settings: Settings) -> str:
     # Whoever tries it out may not have served before.
     schema.migrate(database)
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for libraries."""
-    resolved = {
-        "HITCHPOST_DATABASE_URL": settings.database_url,
-        "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
-    }
-    secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
-    return {
-        **supervisor.GRPC_ENVIRONMENT,
-        **supervisor.MALLOC_ENVIRONMENT,
-        **os.environ,
-        **secrets,
-        "HITCHPOST_DEV_MODE": str(settings.dev_mode),
-    }
