@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
+.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-upgrade test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
 LEAKS := tests/repository/test_leaks.py
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest)
+APART := $(addprefix --ignore tests/,clients storms run upgrade platforms publish mcp web/rest)
 
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
 	$(BIN)/python -m pytest $(APART)
@@ -51,6 +51,9 @@ test-mcp: $(INSTALLED) ## Run the tests of MCP, and those of what methods do as 
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has
 	$(BIN)/python -m pytest -s tests/clients
+
+test-upgrade: $(INSTALLED) ## Run the version before and this one side by side, under load
+	$(BIN)/python -m pytest -s tests/upgrade
 
 test-storm: $(INSTALLED) ## Run the floods, kills and restarts that take minutes
 	$(BIN)/python -m pytest -s tests/storms

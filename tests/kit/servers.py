@@ -64,12 +64,12 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def hitchpost(
-    *arguments: str, seconds: float = START_SECONDS, typed: str = "", **settings: str
+    *arguments: str, seconds: float = START_SECONDS, typed: str = "", code: Path = REPOSITORY, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end, with this on its stdin."""
+    """Runs the command to its end, with this on its stdin; `code` is the folder of another version."""
     return subprocess.run(
         [sys.executable, "-m", "server", *arguments],
-        cwd=REPOSITORY,
+        cwd=code,
         env=environment(**settings),
         input=typed,
         capture_output=True,
@@ -87,9 +87,9 @@ def refused(*arguments: str, **settings: str) -> str:
     return lines[0]
 
 
-def printed(*arguments: str, **settings: str) -> str:
-    """What the command prints when it succeeds."""
-    ran = hitchpost(*arguments, **settings)
+def printed(*arguments: str, code: Path = REPOSITORY, **settings: str) -> str:
+    """What the command prints when it succeeds; `code` is the folder of another version."""
+    ran = hitchpost(*arguments, code=code, **settings)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -125,11 +125,12 @@ def local_channel(
 
 @dataclass
 class Server:
-    """A running `hitchpost serve`."""
+    """A running `hitchpost serve`; `code` is the folder of another version, if it is one."""
 
     settings: dict[str, str]
     log: Path
     output: Path
+    code: Path = REPOSITORY
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self, terminal: int | None = None) -> None:
@@ -137,7 +138,7 @@ class Server:
         with self.log.open("ab") as errors, self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server", "serve"],
-                cwd=REPOSITORY,
+                cwd=self.code,
                 env=environment(**self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output if terminal is None else terminal,
@@ -206,8 +207,8 @@ class Server:
     def new_client(self, channel: grpc.Channel) -> Client:
         """A client with a project and a key of its own, made as an operator makes them."""
         name = unique("project")
-        project_id = printed("projects", "create", name, **self.settings).strip()
-        key = printed("keys", "create", name, **self.settings).strip()
+        project_id = printed("projects", "create", name, code=self.code, **self.settings).strip()
+        key = printed("keys", "create", name, code=self.code, **self.settings).strip()
         return Client(channel, key, project_id=project_id)
 
     def worker_of(self, channel: grpc.Channel) -> int:
@@ -241,7 +242,7 @@ class Server:
                 channel.close()
 
 
-def new_server(folder: Path, database_url: str | None, **settings: str) -> Server:
+def new_server(folder: Path, database_url: str | None, code: Path = REPOSITORY, **settings: str) -> Server:
     """A server that has not been started; without a database URL it is one in dev mode."""
     defaults = {
         "grpc_address": f"127.0.0.1:{free_port()}",
@@ -256,7 +257,7 @@ def new_server(folder: Path, database_url: str | None, **settings: str) -> Serve
     name = unique("server")
     log = folder / f"{name}.log"
     LOG_FILES.append(log)
-    return Server(defaults | settings, log, folder / f"{name}.out")
+    return Server(defaults | settings, log, folder / f"{name}.out", code)
 
 
 @contextmanager
