@@ -18,10 +18,11 @@ def main() -> None:
     """Installs the newest allowed versions into a new environment, and notes what came."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
+    served = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["embedded"]]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        everything = _installed(pip, [*project["project"]["dependencies"], *groups["dev"]])
+        everything = _installed(pip, [*served, *groups["dev"]])
         LOCK.write_text(HEADER + "".join(everything))
         further = _installed(pip, ["--constraint", str(LOCK), *groups["bench"]])
         BENCH_LOCK.write_text(BENCH_HEADER + "".join(line for line in further if line not in everything))

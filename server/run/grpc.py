@@ -23,7 +23,7 @@ from server.rpc.lanes import Lane
 from server.rpc.layers import UnknownMethods
 from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
-from server.run import methods, served_tls
+from server.run import methods, served_tls, watching
 from server.run.served_tls import ServedTls
 from server.storage.database import database
 
@@ -47,10 +47,16 @@ class GrpcProcess:
         lanes = methods.lanes(settings)
         handlers = Handlers(lanes)
         server = _server(settings, handlers)
-        self.tls = served_tls.of(settings, utc_now)
-        self.port = _bind(server, settings.grpc_address, self.tls)
+        self._tls = served_tls.of(settings, utc_now)
+        self.port = _bind(server, settings.grpc_address, self._tls)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
+        self._watch = watching.Watch(
+            watching.lanes(lanes),
+            watching.database("grpc", database, self._health.database_answers),
+            self._loop.look,
+            watching.Certificates(self._tls).look,
+        )
         for method in methods.composed(app, self._keys).values():
             if isinstance(method, StreamingMethod):
                 handlers.add(method)
@@ -65,8 +71,9 @@ class GrpcProcess:
         """Accepts calls from now on."""
         self._health.start()
         self._keys.start()
-        if self.tls is not None:
-            self.tls.start()
+        if self._tls is not None:
+            self._tls.start()
+        self._watch.start()
         self._loop.start()
 
     def stop(self) -> None:
@@ -74,8 +81,9 @@ class GrpcProcess:
         self._health.stop()
         self._loop.stop(self._drain_timeout.total_seconds())
         self._keys.stop()
-        if self.tls is not None:
-            self.tls.stop()
+        if self._tls is not None:
+            self._tls.stop()
+        self._watch.stop()
         logs.calls.flush()
 
 

@@ -19,7 +19,7 @@ import pytest
 from server.base.logs import FLUSH_SECONDS
 from server.run.supervisor import GRPC_ENVIRONMENT
 from tests.conftest import ENCRYPTION_KEY
-from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique
+from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique, whole_lines
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -125,20 +125,21 @@ def local_channel(
 
 @dataclass
 class Server:
-    """A running `hitchpost serve`; `code` is the folder of another version, if it is one."""
+    """A running `hitchpost serve`."""
 
     settings: dict[str, str]
     log: Path
     output: Path
-    code: Path = REPOSITORY
+    command: Sequence[str] = field(default=(sys.executable, "-m", "server"), kw_only=True)
+    folder: Path = field(default=REPOSITORY, kw_only=True)
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self, terminal: int | None = None) -> None:
         """Starts the process, its stdout a file or this terminal; `wait_ready` waits for it."""
         with self.log.open("ab") as errors, self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "serve"],
-                cwd=self.code,
+                [*self.command, "serve"],
+                cwd=self.folder,
                 env=environment(**self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output if terminal is None else terminal,
@@ -172,8 +173,7 @@ class Server:
         """The log's lines that have these values; those of calls are waited for until no more come."""
         if fields.get("message") == "call":
             self._wait_for_calls()
-        # Whoever writes may be in the middle of the last line.
-        lines = [json.loads(line) for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+        lines = [json.loads(line) for line in whole_lines(self.log) if line.startswith("{")]
         return [line for line in lines if fields.items() <= line.items()]
 
     def _wait_for_calls(self) -> None:
@@ -207,8 +207,8 @@ class Server:
     def new_client(self, channel: grpc.Channel) -> Client:
         """A client with a project and a key of its own, made as an operator makes them."""
         name = unique("project")
-        project_id = printed("projects", "create", name, code=self.code, **self.settings).strip()
-        key = printed("keys", "create", name, code=self.code, **self.settings).strip()
+        project_id = printed("projects", "create", name, **self.settings).strip()
+        key = printed("keys", "create", name, **self.settings).strip()
         return Client(channel, key, project_id=project_id)
 
     def worker_of(self, channel: grpc.Channel) -> int:
@@ -242,7 +242,7 @@ class Server:
                 channel.close()
 
 
-def new_server(folder: Path, database_url: str | None, code: Path = REPOSITORY, **settings: str) -> Server:
+def new_server(folder: Path, database_url: str | None, **settings: str) -> Server:
     """A server that has not been started; without a database URL it is one in dev mode."""
     defaults = {
         "grpc_address": f"127.0.0.1:{free_port()}",
@@ -257,7 +257,7 @@ def new_server(folder: Path, database_url: str | None, code: Path = REPOSITORY, 
     name = unique("server")
     log = folder / f"{name}.log"
     LOG_FILES.append(log)
-    return Server(defaults | settings, log, folder / f"{name}.out", code)
+    return Server(defaults | settings, log, folder / f"{name}.out")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kit.servers import REPOSITORY, Server, eventually, local_channel, new_server, printed, rows
-from tests.kit.support import free_port, unique
+from tests.kit.support import Client, free_port, unique
 from tests.storms.publish_platform import PublishPlatform, publish_platform, times
 from tests.upgrade.load import Load
 
@@ -64,10 +64,17 @@ class Version:
         """Returns when its server is ready."""
         settings = {"public_url": self.platform.url, "allow_private_addresses": "true"}
         self.server = new_server(
-            self.folder, self.url, self.code, grpc_address=self.address, platform_threads="2", **settings
+            self.folder, self.url, grpc_address=self.address, platform_threads="2", **settings
         )
+        self.server.folder = self.code
         self.server.start()
         self.server.wait_ready(180)
+
+    def new_key(self) -> tuple[str, str]:
+        """A project of its own, and a key of that, by its commands."""
+        settings, name = self.server.settings, unique("project")
+        project = printed("projects", "create", name, code=self.code, **settings).strip()
+        return project, printed("keys", "create", name, code=self.code, **settings).strip()
 
     def stop(self) -> None:
         """Lets it drain."""
@@ -104,8 +111,9 @@ def versions(run_dir: Path, before: Path, empty_database: str) -> Iterator[tuple
 
 def test_an_upgrade_and_the_way_back_under_load(versions: tuple[Version, Version]) -> None:
     old, new = versions
+    project, key = old.new_key()
     with closing(local_channel(old.address)) as channel:
-        client = old.server.new_client(channel)
+        client = Client(channel, key, project_id=project)
         accounts = [client.connect(refresh_token="").id for _ in range(ACCOUNTS)]
     load = Load([old.address, new.address], client, accounts)
     with load.running():
