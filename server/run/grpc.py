@@ -47,15 +47,15 @@ class GrpcProcess:
         lanes = methods.lanes(settings)
         handlers = Handlers(lanes)
         server = _server(settings, handlers)
-        self._tls = served_tls.of(settings, utc_now)
-        self.port = _bind(server, settings.grpc_address, self._tls)
+        self.tls = served_tls.of(settings, utc_now)
+        self.port = _bind(server, settings.grpc_address, self.tls)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
         self._watch = watching.Watch(
             watching.lanes(lanes),
             watching.database("grpc", database, self._health.database_answers),
             self._loop.look,
-            watching.Certificates(self._tls).look,
+            watching.certificates(self.tls),
         )
         for method in methods.composed(app, self._keys).values():
             if isinstance(method, StreamingMethod):
@@ -71,9 +71,9 @@ class GrpcProcess:
         """Accepts calls from now on."""
         self._health.start()
         self._keys.start()
-        if self._tls is not None:
-            self._tls.start()
         self._watch.start()
+        if self.tls is not None:
+            self.tls.start()
         self._loop.start()
 
     def stop(self) -> None:
@@ -81,9 +81,9 @@ class GrpcProcess:
         self._health.stop()
         self._loop.stop(self._drain_timeout.total_seconds())
         self._keys.stop()
-        if self._tls is not None:
-            self._tls.stop()
         self._watch.stop()
+        if self.tls is not None:
+            self.tls.stop()
         logs.calls.flush()
 
 

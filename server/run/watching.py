@@ -3,7 +3,6 @@
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -116,19 +115,11 @@ def database(role: str, watched: Database, alive: Callable[[], bool]) -> Callabl
     return look
 
 
-class Certificates:
-    """When those end that new connections to the gRPC server are served with; None without TLS."""
+def certificates(served: ServedTls | None) -> Callable[[], None]:
+    """When those end that new connections are served with; None: there is no TLS."""
 
-    every = 5.0
-
-    def __init__(self, served: ServedTls | None) -> None:
-        self._served = served
-        self._next = 0.0
-
-    def look(self) -> None:
-        """Says it, if it is time to."""
-        if self._served is None or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + self.every
-        for file, end in self._served.expiry().items():
+    def look() -> None:
+        for file, end in (served.expiry() if served else {}).items():
             metrics.certificate_expiry.labels(file).set(end.timestamp())
+
+    return look
