@@ -32,9 +32,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     if packed.returncode:
-        pytest.skip(
-            f"this clone's history does not have the version before, {BEFORE[:12]}: git fetch --unshallow"
-        )
+        said = packed.stderr.decode().strip()
+        pytest.skip(f"the version before, {BEFORE[:12]}, is not in this clone's history (fetch it): {said}")
     folder = tmp_path_factory.mktemp("before")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
