@@ -7,7 +7,7 @@ BENCH_INSTALLED := $(VENV)/bench-installed
 EDGE_INSTALLED := $(VENV)/edge-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces lock packages release clean
+.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces lock packages release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,7 +41,7 @@ FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py r
 	rpc/test_admin_keys.py rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
 	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients edge storms run platforms publish mcp web/rest)
+APART := $(addprefix --ignore tests/,clients edge storms run upgrade platforms publish mcp web/rest)
 
 # All targets of tests take ARGS for pytest: make test ARGS="-k owner -x"
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
@@ -70,6 +70,9 @@ test-clients: $(INSTALLED) ## Play the story in every language this machine has
 
 test-edge: $(EDGE_INSTALLED) ## Run the tests of Envoy in front of a server
 	$(BIN)/python -m pytest tests/edge $(ARGS)
+
+test-upgrade: $(INSTALLED) ## Run the version before and this one side by side, under load
+	$(BIN)/python -m pytest -s tests/upgrade $(ARGS)
 
 test-storm: $(INSTALLED) ## Run the floods, kills and restarts that take minutes
 	$(BIN)/python -m pytest -s tests/storms $(ARGS)
