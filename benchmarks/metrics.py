@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks import contenders, load
 from benchmarks.contenders import Running
 from benchmarks.data import Dataset, build
-from benchmarks.throughput import CORES, WARM_UP_CALLS, Case, cases, grpc_request, write_request
+from benchmarks.throughput import CORES, WARM_UP_CALLS, Case, cases, grpc_request, note
 from server.base import metrics
 from server.config import Settings
 from server.run import embedded
@@ -71,7 +71,7 @@ def measure(dataset: Dataset, folder: Path, rounds: int) -> list[float]:
             )
             for name in (ON, OFF)
         }
-        write_request(get, running[ON].port, dataset.key, folder / "replies")
+        note(get, running[ON].port, dataset.key, folder / "replies")
         for contender in running.values():
             load.h2load(contender.port, grpc_request(get, dataset, folder), calls=WARM_UP_CALLS)
         return [_round(running, get, dataset, folder, number) for number in range(rounds)]

@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 HEADER = "# Exact versions of everything, for every environment. Written by `make lock`.\n"
 BENCH_LOCK = ROOT / "benchmarks" / "requirements.lock"
+EDGE_LOCK = ROOT / "deploy" / "envoy" / "requirements.lock"
+EDGE_HEADER = "# What `make edge` needs beside ../../requirements.lock. Written by `make lock`.\n"
 BENCH_HEADER = "# What the benchmarks need beside ../requirements.lock. Written by `make lock`.\n"
 
 
@@ -18,13 +20,17 @@ def main() -> None:
     """Installs the newest allowed versions into a new environment, and notes what came."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
+    served = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["embedded"]]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        everything = _installed(pip, [*project["project"]["dependencies"], *groups["dev"]])
+        everything = _installed(pip, [*served, *groups["dev"]])
         LOCK.write_text(HEADER + "".join(everything))
-        further = _installed(pip, ["--constraint", str(LOCK), *groups["bench"]])
-        BENCH_LOCK.write_text(BENCH_HEADER + "".join(line for line in further if line not in everything))
+        for lock, header, group in ((EDGE_LOCK, EDGE_HEADER, "edge"), (BENCH_LOCK, BENCH_HEADER, "bench")):
+            # What the group before has brought is none of this one's.
+            further = _installed(pip, ["--constraint", str(LOCK), *groups[group]])
+            lock.write_text(header + "".join(line for line in further if line not in everything))
+            everything = [*everything, *further]
 
 
 def _installed(pip: list[str], wanted: list[str]) -> list[str]:
