@@ -7,7 +7,7 @@ BENCH_INSTALLED := $(VENV)/bench-installed
 DEPLOY_INSTALLED := $(VENV)/deploy-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish lock packages image release clean
+.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish lock packages image release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,32 +29,40 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 # What methods do, whichever wire they are called by; and at the end, what the whole run has said.
 BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
 LEAKS := tests/repository/test_leaks.py
+# What may be done, by whom and with which requests, and where in the code: what most changes could break.
+FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py rpc/test_validation.py \
+	rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
+	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
 APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest deploy)
 
+# All targets of tests take ARGS for pytest: make test ARGS="-k owner -x"
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
-	$(BIN)/python -m pytest $(APART)
+	$(BIN)/python -m pytest $(APART) $(ARGS)
+
+test-fast: $(INSTALLED) ## Run those of ownership, scope, checks and layout, in less than a minute
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
 
 test-run: $(INSTALLED) ## Run the tests that start, kill and upgrade whole servers, and those of the commands
-	$(BIN)/python -m pytest tests/run $(LEAKS)
+	$(BIN)/python -m pytest tests/run $(LEAKS) $(ARGS)
 
 test-platforms: $(INSTALLED) ## Run the tests of platforms: connecting to each, and publishing
-	$(BIN)/python -m pytest tests/platforms tests/publish $(LEAKS)
+	$(BIN)/python -m pytest tests/platforms tests/publish $(LEAKS) $(ARGS)
 
 test-loop: $(INSTALLED) ## Run the tests of calls on gRPC's own loop (HITCHPOST_CALL_LOOP=grpc)
-	TEST_CALL_LOOP=grpc $(BIN)/python -m pytest tests/rpc tests/accounts tests/posts tests/projects
+	TEST_CALL_LOOP=grpc $(BIN)/python -m pytest tests/rpc tests/accounts tests/posts tests/projects $(ARGS)
 
 test-rest: $(INSTALLED) ## Run the tests of REST, and those of what methods do over it
-	TEST_WIRE=rest $(BIN)/python -m pytest tests/web/rest $(BEHAVIOUR) $(LEAKS)
+	TEST_WIRE=rest $(BIN)/python -m pytest tests/web/rest $(BEHAVIOUR) $(LEAKS) $(ARGS)
 
 test-mcp: $(INSTALLED) ## Run the tests of MCP, and those of what methods do as its tools
-	TEST_WIRE=mcp $(BIN)/python -m pytest tests/mcp $(BEHAVIOUR) $(LEAKS)
+	TEST_WIRE=mcp $(BIN)/python -m pytest tests/mcp $(BEHAVIOUR) $(LEAKS) $(ARGS)
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has
-	$(BIN)/python -m pytest -s tests/clients
+	$(BIN)/python -m pytest -s tests/clients $(ARGS)
 
 test-storm: $(INSTALLED) ## Run the floods, kills and restarts that take minutes
-	$(BIN)/python -m pytest -s tests/storms
+	$(BIN)/python -m pytest -s tests/storms $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and the contract
 	$(BIN)/ruff check .

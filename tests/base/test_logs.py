@@ -35,7 +35,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def numbers(text: bytes) -> list[int]:
-    """The numbers of the calls whose lines are whole: a file is read while its last line is being written, too."""
+    """The numbers of the calls whose lines are whole: the last may still be being written."""
     whole = text[: text.rfind(b"\n") + 1]
     return [line["number"] for line in map(json.loads, whole.splitlines()) if line["message"] == "call"]
 

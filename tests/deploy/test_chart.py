@@ -1,5 +1,6 @@
 """The Helm chart: what it renders is what Kubernetes takes, and keeps what it promises."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy import tools
+from tests.kit.servers import REPOSITORY
 
 CHART = tools.DEPLOY / "helm" / "hitchpost"
 VALUES = sorted((CHART / "ci").glob("*.yaml"))
@@ -147,6 +149,21 @@ def test_budgets_autoscalers_and_policies_are_about_their_role() -> None:
         assert "replicas" not in deployments[role]["spec"]
     [ingress] = [one for one in documents if one["kind"] == "Ingress"]
     assert ingress["spec"]["rules"][0]["host"] == "hitchpost.example.com"
+
+
+def test_metrics_are_where_the_image_has_them_and_for_those_who_may() -> None:
+    documents = rendered("--values", str(CHART / "ci" / "everything.yaml"))
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
+    [address] = re.findall(r"HITCHPOST_METRICS_ADDRESS=(\S+)", dockerfile)
+    for deployment in of_kind(documents, "Deployment").values():
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports["metrics"] == int(address.rpartition(":")[2])
+    for policy in of_kind(documents, "NetworkPolicy").values():
+        [rule] = [rule for rule in policy["spec"]["ingress"] if {"port": "metrics"} in rule["ports"]]
+        assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {
+            "kubernetes.io/metadata.name": "monitoring"
+        }
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from server.base.logs import FLUSH_SECONDS
 from server.run.supervisor import GRPC_ENVIRONMENT
 from tests.conftest import ENCRYPTION_KEY
-from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique
+from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique, whole_lines
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -173,8 +173,7 @@ class Server:
         """The log's lines that have these values; those of calls are waited for until no more come."""
         if fields.get("message") == "call":
             self._wait_for_calls()
-        # Whoever writes may be in the middle of the last line.
-        lines = [json.loads(line) for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+        lines = [json.loads(line) for line in whole_lines(self.log) if line.startswith("{")]
         return [line for line in lines if fields.items() <= line.items()]
 
     def _wait_for_calls(self) -> None:

@@ -1,6 +1,7 @@
 """What tests are made of: a client that can be told whose key and which owner, and failures as data."""
 
 import atexit
+import functools
 import itertools
 import os
 import re
@@ -40,6 +41,10 @@ PLATFORMS_FILE = Path(__file__).with_name("platforms.toml")
 GENERATED = settings(
     deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+# Below those that the kernel gives to outgoing connections, which might take one before its server does.
+_PORTS, _BLOCK = range(10_000, 32_000), 1_000
+_ports = itertools.count()
+_holders: list[socket.socket] = []
 _numbers = itertools.count()
 
 
@@ -60,10 +65,37 @@ def known_secret(text: str) -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on: no other run of the tests is given it, and no connection takes it."""
+    while True:
+        port = _first_port() + next(_ports) % (_BLOCK - 1) + 1
+        with socket.socket() as probe:
+            if _bound(probe, port):
+                return port
+
+
+@functools.cache
+def _first_port() -> int:
+    """The first port of this process's own block, on which a socket is kept as long as the process lives."""
+    for first in range(_PORTS.start, _PORTS.stop, _BLOCK):
+        holder = socket.socket()
+        if _bound(holder, first):
+            _holders.append(holder)
+            return first
+        holder.close()
+    raise AssertionError(f"other processes have all of {_PORTS}")
+
+
+def _bound(sock: socket.socket, port: int) -> bool:
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+def whole_lines(log: Path) -> list[str]:
+    """What stands in a log, without a last line that is still being written."""
+    return log.read_text().split("\n")[:-1]
 
 
 def stop_postgres(server: "PostgresServer") -> None:

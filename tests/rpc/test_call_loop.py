@@ -77,7 +77,7 @@ def serving(
     finally:
         service.may_go_on.set()
         service.server.stop(5)
-        eventually("all its threads end", lambda: set(threading.enumerate()) <= before, seconds=10)
+        eventually("all its threads end", lambda: set(threading.enumerate()) <= before)
 
 
 def echo(request: bytes, call: Call) -> bytes:

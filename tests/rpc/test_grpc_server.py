@@ -26,7 +26,7 @@ from server.run import grpc as grpc_role
 from tests.conftest import Running
 from tests.kit.certificates import Authority, Identity
 from tests.kit.servers import SERVICES, eventually, local_channel, rows, serving
-from tests.kit.support import Client, code_of, failure, free_port, unique
+from tests.kit.support import Client, code_of, failure, free_port, unique, whole_lines
 
 LIST = "SocialAccountService/ListSocialAccounts"
 IMPORT = "SocialAccountService/ImportSocialAccount"
@@ -347,7 +347,7 @@ def test_a_missing_or_bad_request_id_is_replaced(client: Client, given: list[str
 def lines_of(log_file: Path, request_id: str) -> list[dict[str, Any]]:
     """What the log has about a call. Every line of the log is one JSON object."""
     logs.calls.flush()
-    lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+    lines = [json.loads(line) for line in whole_lines(log_file)]
     return [line for line in lines if line.get("request_id") == request_id]
 
 

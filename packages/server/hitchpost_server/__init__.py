@@ -1,5 +1,5 @@
-"""Hitchpost's server, as it is installed: a program. Its packages are in this folder, where only it finds them
-(docs/decisions/0034-one-name-in-the-wheel.md).
+"""Hitchpost's server, as it is installed: a program. Its packages are in this folder, where only it finds
+them (docs/decisions/0034-one-name-in-the-wheel.md).
 """
 
 import sys
