@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
+SITE_INSTALLED := $(VENV)/site-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
+.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish site lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,6 +95,13 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
+
+$(SITE_INSTALLED): $(INSTALLED) docs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
+	@touch $@
+
+site: $(SITE_INSTALLED) ## Make a site of docs/ in build/site, and fail if a link or anchor is dead
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
