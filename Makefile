@@ -7,7 +7,7 @@ BENCH_INSTALLED := $(VENV)/bench-installed
 SITE_INSTALLED := $(VENV)/site-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish site lock clean
+.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish site lock packages release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -105,6 +105,14 @@ site: $(SITE_INSTALLED) ## Make a site of docs/ in build/site, and fail if a lin
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
+
+packages: $(INSTALLED) ## Build the wheels of the server and of Python's client into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	cd packages/client && $(CURDIR)/$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+
+release: ## Write VERSION=… wherever the version stands, for one commit
+	$(PYTHON) tools/release.py $(VERSION)
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

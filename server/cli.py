@@ -15,9 +15,22 @@ from server import app
 from server.base import logs, platform_names, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
+from server.base.version import VERSION
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
-from server.run import doctor, embedded, forget, mistakes, rotation, setting_errors, start, supervisor, tls
+from server.run import (
+    doctor,
+    embedded,
+    forget,
+    mistakes,
+    probe,
+    rotation,
+    setting_errors,
+    start,
+    supervisor,
+    tls,
+    watching,
+)
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
 from server.run.roles import SERVE
@@ -26,7 +39,7 @@ from server.storage.database import database
 
 
 @click.group()
-@click.version_option(package_name="hitchpost")
+@click.version_option(VERSION, prog_name="hitchpost")
 def cli() -> None:
     """Hitchpost: social accounts and posts under your own external_id."""
 
@@ -46,6 +59,8 @@ def serve(role: str) -> None:
         start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     if "worker" in roles and settings.worker_address is not None:
         start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
+    if settings.metrics and settings.metrics_address is not None:
+        start.check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
     settings = _with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -56,11 +71,14 @@ def serve(role: str) -> None:
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     # What is no terminal may be a log, which others read.
     shown_key = dev_key if sys.stdout.isatty() else None
-    children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
-    children.wait_ready()
-    click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
-    children.run(stop)
-    sys.exit(0 if children.stop() else 1)
+    drain_seconds = settings.drain_timeout.total_seconds()
+    with watching.gathering(settings, stop) as folder:
+        children = supervisor.Supervisor(kinds, _environment(settings), drain_seconds, folder)
+        children.wait_ready()
+        click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
+        children.run(stop)
+        ended_well = children.stop()
+    sys.exit(0 if ended_well else 1)
 
 
 @cli.command(hidden=True)
@@ -75,7 +93,9 @@ def process(kind: str, core: int | None) -> None:
     ready, stop = Event(), supervisor.stop_on_signals()
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
-    SERVE[kind](app.build(settings), ready, stop)
+    built = app.build(settings)
+    watching.begin(settings)
+    SERVE[kind](built, ready, stop)
 
 
 @cli.command()
@@ -110,6 +130,13 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="probe")
+@click.option("--role", type=click.Choice(["all", *SERVE]), default="all", show_default=True)
+def probe_command(role: str) -> None:
+    """Ask the processes that `serve` runs on this machine; exit code 0 if they serve, else 1."""
+    probe.probe(role, _settings())
 
 
 @cli.command(name="generate-encryption-key")
@@ -287,8 +314,10 @@ def main() -> None:
         OSError,
         SettingMissing,
         doctor.Trouble,
+        embedded.NotInstalled,
         embedded.UnsafeDataDir,
         mistakes.SettingsRefused,
+        probe.NotServing,
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,

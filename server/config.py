@@ -214,6 +214,12 @@ class Settings(BaseSettings):
     worker_address: Address | None = Field(
         None, description="where a worker process answers GET /healthz; unset: nowhere"
     )
+    metrics: bool = Field(True, description="count and time what happens, for GET /metrics")
+    metrics_address: Address | None = Field(
+        None,
+        description="where GET /metrics is answered for all processes of serve, and nowhere else then; "
+        "unset: by the web process, and at the worker's address",
+    )
     call_loop: Literal["own", "grpc"] = Field(
         "own",
         description="what serves calls: our own loop, or grpcio's, which is slower and bounds less",

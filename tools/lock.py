@@ -27,7 +27,8 @@ def main() -> None:
     """Installs the newest allowed versions into new environments, and notes what came."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
-    everything = _installed([*project["project"]["dependencies"], *groups["dev"]])
+    served = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["embedded"]]
+    everything = _installed([*served, *groups["dev"]])
     LOCK.write_text(HEADER + "".join(everything))
     for group, (lock, header) in FURTHER.items():
         further = _installed(["--constraint", str(LOCK), *groups[group]])

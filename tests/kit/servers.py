@@ -130,14 +130,16 @@ class Server:
     settings: dict[str, str]
     log: Path
     output: Path
+    command: Sequence[str] = field(default=(sys.executable, "-m", "server"), kw_only=True)
+    folder: Path = field(default=REPOSITORY, kw_only=True)
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self, terminal: int | None = None) -> None:
         """Starts the process, its stdout a file or this terminal; `wait_ready` waits for it."""
         with self.log.open("ab") as errors, self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "serve"],
-                cwd=REPOSITORY,
+                [*self.command, "serve"],
+                cwd=self.folder,
                 env=environment(**self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output if terminal is None else terminal,
