@@ -27,11 +27,11 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
 # What methods do, whichever wire they are called by; and at the end, what the whole run has said.
-BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
+BEHAVIOUR := $(addprefix tests/,rpc/test_cases.py rpc/test_scope.py rpc/test_admin_keys.py accounts posts)
 LEAKS := tests/repository/test_leaks.py
 # What may be done, by whom and with which requests, and where in the code: what most changes could break.
 FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py rpc/test_validation.py \
-	rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
+	rpc/test_admin_keys.py rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
 	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
 APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest)

@@ -18,6 +18,7 @@ from server.base.identity import utc_now
 from server.base.version import VERSION
 from server.config import SettingMissing, Settings, cores
 from server.projects import projects
+from server.projects.rows import ProjectRow
 from server.run import (
     doctor,
     embedded,
@@ -172,7 +173,7 @@ def projects_list() -> None:
 def projects_add_redirect_url(project: str, url: str) -> None:
     """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
     settings = _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+    projects.add_redirect_url(projects.find(project), url, utc_now(), allow_http=settings.dev_mode)
 
 
 @projects_group.command(name="remove-redirect-url")
@@ -181,31 +182,39 @@ def projects_add_redirect_url(project: str, url: str) -> None:
 def projects_remove_redirect_url(project: str, url: str) -> None:
     """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.remove_redirect_url(projects.find(project), url)
+    if not projects.remove_redirect_url(projects.find(project), url, utc_now()):
+        raise projects.CommandError(
+            f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is."
+        )
 
 
 @cli.group(name="keys")
 def keys_group() -> None:
-    """API keys of a project, named by its name or id."""
+    """API keys of a project, named by its name or id, and admin keys, which are no project's."""
 
 
 @keys_group.command(name="create")
-@click.argument("project")
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="For AdminService alone, over all projects; without PROJECT.")
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--read-only", is_flag=True, help="Get and List methods only.")
-def keys_create(project: str, name: str, read_only: bool) -> None:
+@click.option("--read-only", is_flag=True, help="Get, List and Validate methods only.")
+def keys_create(project: str | None, admin: bool, name: str, read_only: bool) -> None:
     """Make a key and print it, this once."""
     _with_database(_settings())
-    click.echo(projects.create_key(projects.find(project).id, name, utc_now(), read_only=read_only))
+    found = _project_or_admin(project, admin=admin)
+    _, key = projects.issue_key(found.id if found else None, name, utc_now(), read_only=read_only)
+    click.echo(key)
 
 
 @keys_group.command(name="list")
-@click.argument("project")
-def keys_list(project: str) -> None:
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="The admin keys; without PROJECT.")
+def keys_list(project: str | None, admin: bool) -> None:
     """Show a project's keys, without their text."""
     _with_database(_settings())
-    for key in projects.keys(projects.find(project)):
-        rights = "read-only" if key.read_only else "read-write"
+    found = _project_or_admin(project, admin=admin)
+    for key in projects.keys(found) if found else projects.admin_keys():
+        rights = ("admin " if key.admin else "") + ("read-only" if key.read_only else "read-write")
         use = f"revoked {key.revoke_time:%Y-%m-%d %H:%M} UTC" if key.revoke_time else "in use"
         click.echo("\t".join((key.id, rights, use, key.name)))
 
@@ -215,7 +224,15 @@ def keys_list(project: str) -> None:
 def keys_revoke(key_id: str) -> None:
     """End a key; every worker refuses it within 30 seconds."""
     _with_database(_settings())
-    projects.revoke_key(key_id, utc_now())
+    if not projects.revoke_key(key_id, utc_now()):
+        raise projects.CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
+
+
+def _project_or_admin(project: str | None, *, admin: bool) -> ProjectRow | None:
+    """The project whose keys are meant, None for admin keys."""
+    if admin == (project is not None):
+        raise projects.CommandError("Say whose keys: PROJECT, or --admin for keys of none.")
+    return projects.find(project) if project is not None else None
 
 
 @keys_group.command(name="rotate-encryption")

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import errors, logs, metrics
+from server.base import admin_errors, errors, logs, metrics
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
@@ -111,12 +111,25 @@ def _begin(call: Call) -> None:
 
 
 def _confined(rpc: Rpc | None, call: Call, known: Caller) -> Caller:
-    if rpc and known.read_only and rpc.writes:
-        raise errors.ApiKeyReadOnly(method=rpc.descriptor.name)
+    if rpc:
+        _permit(rpc, known)
     owner = _owner_scope(call.metadata)
+    if rpc and rpc.admin and owner is not None:
+        raise errors.OwnerMismatch
     if rpc and rpc.waits_for_platform:
         return dataclasses.replace(known, owner=owner, deadline=call.deadline)
     return known if owner is None else dataclasses.replace(known, owner=owner)
+
+
+def _permit(rpc: Rpc, known: Caller) -> None:
+    """Raises what keeps this key from the method."""
+    method = rpc.descriptor.name
+    if rpc.admin and not known.admin:
+        raise admin_errors.ApiKeyNotAdmin(method=method)
+    if known.admin and not rpc.admin:
+        raise admin_errors.ApiKeyAdminOnly(method=method)
+    if known.read_only and rpc.writes:
+        raise errors.ApiKeyReadOnly(method=method)
 
 
 def _served(
@@ -214,7 +227,7 @@ def ended(name: str, call: Call, lane: str = "") -> None:
             "method": name,
             "code": code,
             "duration_ms": round(seconds * 1000, 3),
-            "project": call.caller.project_id if call.caller else None,
+            "project": (call.caller.project_id or None) if call.caller else None,
             "request_id": call.request_id,
         }
     )
