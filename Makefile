@@ -4,17 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
-<<<<<<< HEAD
 SITE_INSTALLED := $(VENV)/site-installed
-
-.DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish site lock packages release clean
-=======
 EDGE_INSTALLED := $(VENV)/edge-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces lock packages release clean
->>>>>>> main
+.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces site lock packages release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -113,20 +107,18 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
 
-<<<<<<< HEAD
+bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
+	$(BIN)/python -m benchmarks.tracing
+
+bench-edge: $(EDGE_INSTALLED) ## Measure one connection through Envoy beside 32, and fail if it is below; needs h2load
+	$(BIN)/python -m benchmarks.edge
+
 $(SITE_INSTALLED): $(INSTALLED) docs/requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
 	@touch $@
 
 site: $(SITE_INSTALLED) ## Make a site of docs/ in build/site, and fail if a link or anchor is dead
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-=======
-bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
-	$(BIN)/python -m benchmarks.tracing
-
-bench-edge: $(EDGE_INSTALLED) ## Measure one connection through Envoy beside 32, and fail if it is below; needs h2load
-	$(BIN)/python -m benchmarks.edge
->>>>>>> main
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
