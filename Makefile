@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 DEPLOY_INSTALLED := $(VENV)/deploy-installed
+SITE_INSTALLED := $(VENV)/site-installed
 EDGE_INSTALLED := $(VENV)/edge-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces lock packages image release clean
+.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces site lock packages image release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -125,6 +126,13 @@ bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if
 
 bench-edge: $(EDGE_INSTALLED) ## Measure one connection through Envoy beside 32, and fail if it is below; needs h2load
 	$(BIN)/python -m benchmarks.edge
+
+$(SITE_INSTALLED): $(INSTALLED) docs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
+	@touch $@
+
+site: $(SITE_INSTALLED) ## Make a site of docs/ in build/site, and fail if a link or anchor is dead
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py
