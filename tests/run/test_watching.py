@@ -1,7 +1,7 @@
 """What processes look at for metrics: what waits in the database, certificates, lanes; and what was shed."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from server.rpc.call import Call
 from server.rpc.layers import ended
 from server.run import tls
 from server.run.backlogs import Backlogs
-from server.run.watching import Certificates
+from server.run.served_tls import ServedTls
+from server.run.watching import certificates
 from server.storage.due_rows import Backlog
 from tests.conftest import ENCRYPTION_KEY, Running
 from tests.kit.certificates import Authority
@@ -91,22 +92,23 @@ def test_when_certificates_end_is_told(tmp_path: Path) -> None:
     server = authority.identity("server", valid=soon)
     over = Authority("old", begin=-late, valid=-soon).certificate
     settings = Settings()
-    files = {
+    contents = {
         "tls_cert": server.certificate,
         "tls_key": server.key,
         "tls_client_ca": over + authority.certificate,
     }
-    for name, content in files.items():
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    settings = settings.model_copy(update={name: tmp_path / name for name in files})
-    ends = tls.ends(settings, utc_now())
-    assert soon - timedelta(hours=1) < ends["certificate"] - datetime.now(UTC) <= soon
-    # An old one may be left in the file.
-    assert late - timedelta(hours=1) < ends["client_ca"] - datetime.now(UTC) <= late
-    Certificates(settings).look()
+    settings = settings.model_copy(update={name: tmp_path / name for name in contents})
+    files = tls.read(settings)
+    assert files is not None
+    served = ServedTls(files, settings, utc_now)
+    ends = served.expiry()
+    # An old one may be left in the file of CAs.
+    assert ends["client_ca"] - ends["certificate"] > timedelta(days=26)
+    certificates(served)()
     for file, end in ends.items():
         assert here().value("tls_certificate_expiry_seconds", file=file) == end.timestamp()
-    assert tls.ends(Settings(), utc_now()) == {}
 
 
 def test_a_call_that_is_shed_is_counted_for_its_lane() -> None:
