@@ -9,7 +9,7 @@ SITE_INSTALLED := $(VENV)/site-installed
 EDGE_INSTALLED := $(VENV)/edge-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces site lock packages image release clean
+.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces bench-metrics site lock packages image release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
+
+bench-metrics: $(BENCH_INSTALLED) ## Measure what metrics cost a get, and fail if it is too much
+	$(BIN)/python -m benchmarks.metrics
 
 bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
 	$(BIN)/python -m benchmarks.tracing
