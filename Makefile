@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto check-proto bench bench-check bench-due bench-publish lock clean
+.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto reference check-proto bench bench-check bench-due bench-publish lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ lint: $(INSTALLED) ## Check style, types and the contract
 proto: $(INSTALLED) ## Regenerate generated/ from protos/
 	$(BIN)/python tools/gen_protos.py
 	$(BIN)/python -m tools.gen_openapi
+
+reference: $(INSTALLED) ## Regenerate docs/reference.md from commands and settings
+	$(BIN)/python -m tools.gen_reference
 
 check-proto: proto ## Fail if generated/ was stale, or the contract breaks its last state
 	@test -z "$$(git status --porcelain generated)" \
