@@ -81,7 +81,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         AppPasswords(clock, sky, accounts),
         Posts(clock),
         Dispatch(clock),
-        Rehearsal(clock, Http(allow_private=settings.allow_private_addresses)),
+        Rehearsal(clock, Http(allow_private=settings.allow_private_addresses).named("media")),
         RegisteredApps(clock, connectable, apps),
         Revoker(vault, connectable, apps),
         Refresher(clock, vault, connectable, apps),

@@ -18,7 +18,7 @@ from server.commands import about, accounts, apps, keys, projects
 from server.commands.setup import read_settings, with_database
 from server.config import SettingMissing, Settings, cores
 from server.projects.projects import CommandError
-from server.run import doctor, embedded, mistakes, start, supervisor, tls
+from server.run import doctor, embedded, mistakes, start, supervisor, tls, watching
 from server.run.banner import banner
 from server.run.roles import SERVE
 from server.storage import schema
@@ -48,6 +48,8 @@ def serve(role: str) -> None:
         start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
     if "worker" in roles and settings.worker_address is not None:
         start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
+    if settings.metrics and settings.metrics_address is not None:
+        start.check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
     settings = with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -58,11 +60,14 @@ def serve(role: str) -> None:
     dev_key = embedded.ensure_dev_key(settings.data_dir, utc_now) if settings.dev_mode else None
     # What is no terminal may be a log, which others read.
     shown_key = dev_key if sys.stdout.isatty() else None
-    children = supervisor.Supervisor(kinds, _environment(settings), settings.drain_timeout.total_seconds())
-    children.wait_ready()
-    click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
-    children.run(stop)
-    sys.exit(0 if children.stop() else 1)
+    drain_seconds = settings.drain_timeout.total_seconds()
+    with watching.gathering(settings, stop) as folder:
+        children = supervisor.Supervisor(kinds, _environment(settings), drain_seconds, folder)
+        children.wait_ready()
+        click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
+        children.run(stop)
+        ended_well = children.stop()
+    sys.exit(0 if ended_well else 1)
 
 
 @cli.command(hidden=True)
@@ -77,7 +82,9 @@ def process(kind: str, core: int | None) -> None:
     ready, stop = Event(), supervisor.stop_on_signals()
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
-    SERVE[kind](app.build(settings), ready, stop)
+    built = app.build(settings)
+    watching.begin(settings)
+    SERVE[kind](built, ready, stop)
 
 
 @cli.command()

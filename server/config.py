@@ -223,6 +223,12 @@ class Settings(BaseSettings):
     worker_address: Address | None = Field(
         None, description="where a worker process answers GET /healthz with 200 or 503; unset: nowhere"
     )
+    metrics: bool = Field(True, description="count and time what happens, for GET /metrics")
+    metrics_address: Address | None = Field(
+        None,
+        description="where GET /metrics is answered for all processes of serve, and nowhere else then; "
+        "unset: by the web process, and at the worker's address",
+    )
     call_loop: Literal["own", "grpc"] = Field(
         "own",
         description="what serves calls: own, or grpc for grpcio's own loop, which is slower and bounds less",

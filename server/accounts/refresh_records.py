@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
 from server.accounts.rows import StoredTokens
+from server.base import metrics
 from server.storage.database import database
 from server.storage.due_work import Kind, Leased, wake
 from server.storage.statements import Command, Statement
@@ -197,6 +198,8 @@ class Taking:
         with database.transaction():
             _LOCK_ACCOUNTS.all(**ours)
             recorded = outcome.all(**ours, lease_time=self.account.lease_time, **values)
+        if recorded:
+            metrics.attempted(KIND.name, "done" if values.get("seconds") is None else "retried")
         return [account_id for (account_id,) in recorded]
 
 

@@ -58,7 +58,7 @@ class McpOverHttp:
         if request.method != "POST":
             # A stream of what a server has to say by itself, which is nothing, or a session's end.
             raise HTTPException(405, headers={"Allow": "POST"})
-        call = http_headers.call(request)
+        call = http_headers.call(request, "mcp")
         if not await admitted(self._admit, call):
             ended("mcp", call)
             await failed(call)(request.scope, request.receive, send)

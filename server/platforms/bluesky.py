@@ -196,7 +196,7 @@ class Bluesky(Platform):
 
 def load(us: AtprotoClient, plc_url: str, name_server: str | None, *, allow_private: bool) -> Bluesky:
     """The platform. The directory may have a private address: who runs this server has chosen it."""
-    strangers = Strangers(Http(allow_private=allow_private, trusted=[plc_url]))
+    strangers = Strangers(Http(allow_private=allow_private, trusted=[plc_url]).named("bluesky"))
     return Bluesky(strangers, Identities(strangers, plc_url, TxtRecords(name_server)), us)
 
 

@@ -9,7 +9,10 @@ A client for one caller's wait, in a coroutine of its own:
     run(asking(), until)
 """
 
+import asyncio
+import copy
 import ssl
+import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
+from server.base import metrics
 from server.platforms import addresses
 from server.platforms.addresses import CheckedNetwork, Resolve
 from server.platforms.failures import NotConnected, PlatformUnreachable
@@ -62,8 +66,15 @@ class Http:
         tls: ssl.SSLContext = TLS,
     ) -> None:
         self.allows_private = allow_private
+        self._platform = "other"
         self._network = CheckedNetwork(allow_private=allow_private, trusted=trusted, resolve=resolve)
         self._tls = tls
+
+    def named(self, platform: str) -> "Http":
+        """The same, whose requests are counted as the platform's."""
+        other = copy.copy(self)
+        other._platform = platform
+        return other
 
     def options(self, *, most_bytes: int = MOST_BYTES, follow_redirects: bool = False) -> dict[str, Any]:
         """The arguments for an httpx2.AsyncClient, or one of its kind, that is used inside `run`.
@@ -72,7 +83,7 @@ class Http:
         redirected to is checked like the first.
         """
         return {
-            "transport": _Transport(self._network, self._tls, most_bytes),
+            "transport": _Transport(self._network, self._tls, most_bytes, self._platform),
             "follow_redirects": follow_redirects,
             "max_redirects": MOST_REDIRECTS,
             # All that is asked has one limit, which `run` keeps.
@@ -84,15 +95,35 @@ class Http:
 class _Transport(httpx2.AsyncHTTPTransport):
     """HTTP/1.1 over a network that checks addresses, with answers that end."""
 
-    def __init__(self, network: CheckedNetwork, tls: ssl.SSLContext, most_bytes: int) -> None:
+    def __init__(self, network: CheckedNetwork, tls: ssl.SSLContext, most_bytes: int, platform: str) -> None:
         # Instead of the base's, which has no argument for a network of our own.
         self._pool = httpcore2.AsyncConnectionPool(ssl_context=tls, network_backend=network)
         self._most_bytes = most_bytes
+        self._platform = platform
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.scheme not in addresses.DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol("neither http nor https")
-        return _LimitedResponse(await super().handle_async_request(request), self._most_bytes)
+        start, outcome = time.monotonic(), "unreachable"
+        try:
+            response = await super().handle_async_request(request)
+            outcome = _outcome(response.status_code)
+        except asyncio.CancelledError:
+            # Nobody else gives a request up than who has waited long enough.
+            outcome = "timeout"
+            raise
+        finally:
+            metrics.platform_called(self._platform, outcome, time.monotonic() - start)
+        return _LimitedResponse(response, self._most_bytes)
+
+
+def _outcome(status: int) -> str:
+    """What an answer means to whoever watches a platform."""
+    if status == httpx2.codes.TOO_MANY_REQUESTS:
+        return "rate_limited"
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 else "ok"
 
 
 class _LimitedResponse(httpx2.Response):

@@ -70,8 +70,9 @@ def load(
     rows = facts.read(public_url, more)
 
     def way(name: str, row: Facts) -> Platform:
+        called = http.named(row.platform)
         if row.registration is not None:
-            return MastodonPlatform(name, row, http, timeout, allow_private=allow_private)
-        return OAuth2Platform(name, row, http, timeout)
+            return MastodonPlatform(name, row, called, timeout, allow_private=allow_private)
+        return OAuth2Platform(name, row, called, timeout)
 
     return Platforms(way(name, row) for name, row in rows.items() if row.platform not in without)

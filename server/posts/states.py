@@ -9,6 +9,13 @@ PUBLISHED = pb.SOCIAL_POST_TARGET_STATE_PUBLISHED
 FAILED = pb.SOCIAL_POST_TARGET_STATE_FAILED
 UNCONFIRMED = pb.SOCIAL_POST_TARGET_STATE_UNCONFIRMED
 CANCELLED = pb.SOCIAL_POST_TARGET_STATE_CANCELLED
+
+
+def short_name(state: int) -> str:
+    """`FAILED` for SOCIAL_POST_TARGET_STATE_FAILED."""
+    return pb.SocialPostTargetState.Name(state).removeprefix("SOCIAL_POST_TARGET_STATE_")
+
+
 # The kind of due work that sending a target is.
 SENDING_WORK = "posts"
 # Posts in these can be changed, and published.

@@ -158,7 +158,7 @@ class BlueskyPublisher(Publisher):
 
     def _card(self, pds: Pds, sending: Sending) -> Values:
         url = bluesky_text.first_link(sending.part.text) or ""
-        page = bluesky_card.read(self._http, url, sending.until)
+        page = bluesky_card.read(self._http.named("media"), url, sending.until)
         if page is None:
             return {}
         external: dict[str, Any] = {"uri": url, "title": page.title, "description": page.description}

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from server.posts.states import FAILED, PENDING, PUBLISHED, SENDING, UNCONFIRMED
-from server.publish import failures, parts, rate_limits, records
+from server.base import metrics
+from server.posts.states import FAILED, PENDING, PUBLISHED, SENDING, UNCONFIRMED, short_name
+from server.publish import categories, failures, parts, rate_limits, records
 from server.publish.attempt import Attempt
 from server.publish.publisher import PublishFailed
 from server.publish.records import KIND
@@ -67,7 +68,9 @@ def published(attempt: Attempt, taken: Taken) -> None:
     )
     if not recorded:
         log.warning("what was published was settled by somebody else before", extra=ids(attempt))
-    elif seconds == 0:
+        return
+    _count(attempt, PUBLISHED, None)
+    if seconds == 0:
         wake(KIND.name)
 
 
@@ -127,7 +130,9 @@ def _end(
 ) -> None:
     if attempt.index == 0:
         recorded = records.end(attempt.leased, state, error, steps, seconds)
-        if not recorded:
+        if recorded:
+            _count(attempt, state, error)
+        else:
             log.info("a lease was lost", extra=ids(attempt))
     else:
         _end_follow_up(attempt, {"state": state, **({"error": error} if error else {})}, steps, seconds)
@@ -143,5 +148,17 @@ def _end_follow_up(
         decided, _ = parts.undecided(attempt.stored.follow_ups, decided)
     if not records.end_follow_up(attempt.leased, decided, steps, seconds):
         log.info("a lease was lost", extra=ids(attempt))
-    elif seconds == 0:
+        return
+    metrics.attempted(KIND.name, "retried" if outcome["state"] == PENDING else "done")
+    if seconds == 0:
         wake(KIND.name)
+
+
+def _count(attempt: Attempt, state: int, error: Mapping[str, Any] | None) -> None:
+    """Of an account that can't be used it is not known where it is."""
+    metrics.attempted(KIND.name, "retried" if state == PENDING else "done")
+    if state != PENDING:
+        platform = attempt.account.platform if hasattr(attempt, "account") else "unknown"
+        metrics.settled(
+            platform, short_name(state), categories.short_name(error["category"]) if error else ""
+        )

@@ -27,10 +27,10 @@ class Publishers:
 def load(public_url: str, *, allow_private: bool = False, without: Iterable[str] = ()) -> Publishers:
     """All of them but those of platforms `without`; for the arguments see server.platforms.load."""
     http = Http(allow_private=allow_private, trusted=[public_url])
-    media = Media(http)
+    media = Media(http.named("media"))
     known: list[Publisher] = [
-        SandboxPublisher(public_url, http, media),
-        BlueskyPublisher(http, media),
-        MastodonPublisher(http, media),
+        SandboxPublisher(public_url, http.named("sandbox"), media),
+        BlueskyPublisher(http.named("bluesky"), media),
+        MastodonPublisher(http.named("mastodon"), media),
     ]
     return Publishers(publisher for publisher in known if publisher.platform not in without)

@@ -19,7 +19,7 @@ class Call:
     """What came with a call, who made it, and how it ends.
 
     `peer` is the connection that it came by; `deadline` and `start` are of time.monotonic(). Where `code` is
-    not OK, `error` says why, unless it was a defect around the call.
+    not OK, `error` says why, unless it was a defect around the call. `wire` is grpc, rest or mcp.
     """
 
     metadata: Metadata = ()
@@ -32,6 +32,7 @@ class Call:
     details: str = ""
     trailers: Metadata = ()
     error: HitchpostError | None = None
+    wire: str = "grpc"
 
 
 class Refusal(Enum):

@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave it out
 
+from server.base import metrics
 from server.rpc.call import Method, Refusal, Stream
 from server.rpc.exchange import Conversation, Exchange, check
 from server.rpc.lanes import Lane
@@ -67,6 +68,13 @@ class CallLoop:
         for path in self._methods:
             self._accept(path)
         Thread(target=self._receive, name="receive", daemon=True).start()
+
+    def look(self) -> None:
+        """Notes what is under way: all of it, also what streams have."""
+        both = self.traffic, self._stream_traffic
+        metrics.calls_open.set(sum(traffic.calls for traffic in both))
+        metrics.bytes_under_way.labels("requests").set(sum(traffic.bytes for traffic in both))
+        metrics.bytes_under_way.labels("answers").set(sum(traffic.untaken for traffic in both))
 
     def stop(self, grace: float) -> None:
         """Accepts no more calls, and waits `grace` seconds for those there are before it cancels them."""

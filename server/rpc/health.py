@@ -41,6 +41,10 @@ class Health:
             f"{path}/Watch", many=False, hear=partial(_hear, self._watch), refuse=refuse, gone=self._forget
         )
 
+    def database_answers(self) -> bool:
+        """Whether it did when it was asked last. Never waits."""
+        return self._liveness.serving()
+
     def start(self) -> None:
         """Sets the first status before it returns."""
         self._liveness.start()

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import errors, logs
+from server.base import errors, logs, metrics
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
@@ -48,7 +48,7 @@ def compose(keys: KeyRing, rpc: Rpc, servicer: object) -> Method | StreamingMeth
         "admit": partial(admit, keys, rpc),
         "rows": _rows(rpc),
         "refuse": refuse,
-        "ended": partial(ended, name),
+        "ended": partial(ended, name, lane=rpc.lane),
     }
     if rpc.streams:
         return StreamingMethod(serve=_streamed(rpc, serve), **around)
@@ -203,13 +203,17 @@ def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> It
     return iter(())
 
 
-def ended(name: str, call: Call) -> None:
-    """The call's line in the log."""
+def ended(name: str, call: Call, lane: str = "") -> None:
+    """The call's line in the log, and in the metrics."""
+    code, seconds = call.code.name, time.monotonic() - call.start
+    metrics.call_ended(name, call.wire, code, errors.reason_name(call.error) if call.error else "", seconds)
+    if isinstance(call.error, errors.Overloaded) and lane:
+        metrics.call_shed(lane)
     logs.calls(
         {
             "method": name,
-            "code": call.code.name,
-            "duration_ms": round((time.monotonic() - call.start) * 1000, 3),
+            "code": code,
+            "duration_ms": round(seconds * 1000, 3),
             "project": call.caller.project_id if call.caller else None,
             "request_id": call.request_id,
         }

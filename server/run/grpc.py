@@ -22,7 +22,7 @@ from server.rpc.lanes import Lane
 from server.rpc.layers import UnknownMethods
 from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
-from server.run import methods
+from server.run import methods, watching
 from server.storage.database import database
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class GrpcProcess:
         self.port = _bind(server, settings)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
+        self._watch = watching.Watch(
+            watching.lanes(lanes),
+            watching.database("grpc", database, self._health.database_answers),
+            self._loop.look,
+            watching.Certificates(settings).look,
+        )
         for method in methods.composed(app, self._keys).values():
             if isinstance(method, StreamingMethod):
                 handlers.add(method)
@@ -62,6 +68,7 @@ class GrpcProcess:
         """Accepts calls from now on."""
         self._health.start()
         self._keys.start()
+        self._watch.start()
         self._loop.start()
 
     def stop(self) -> None:
@@ -69,6 +76,7 @@ class GrpcProcess:
         self._health.stop()
         self._loop.stop(self._drain_timeout.total_seconds())
         self._keys.stop()
+        self._watch.stop()
         logs.calls.flush()
 
 

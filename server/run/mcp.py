@@ -53,7 +53,7 @@ async def _look_at(call: Call, admit: Admit) -> None:
 
 
 def _new_call(metadata: Metadata, _: object) -> Call:
-    return Call(metadata, b"stdio", start=time.monotonic())
+    return Call(metadata, b"stdio", start=time.monotonic(), wire="mcp")
 
 
 def _metadata(key: str, owner: str | None) -> Metadata:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Event, Thread
+
+from server.base import metrics
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +82,14 @@ class Supervisor:
         kinds: Sequence[tuple[str, int | None]],
         environment: Mapping[str, str],
         drain_seconds: float,
+        metrics_folder: Path | None = None,
     ) -> None:
+        """`metrics_folder` is where the children keep their numbers, if they do."""
         self._environment = environment
+        self._metrics_folder = metrics_folder
         # Longer than the children take for it themselves.
         self._drain_seconds = drain_seconds + 5
-        self._children = [Child(kind, core, environment) for kind, core in kinds]
+        self._children = [self._start(index, kind, core) for index, (kind, core) in enumerate(kinds)]
 
     def wait_ready(self) -> None:
         """Raises StartFailed when one of the children does not start; the others are then stopped."""
@@ -102,7 +108,7 @@ class Supervisor:
                     log.error(
                         "a process ended; starting another", extra={"kind": child.kind, "pid": child.pid}
                     )
-                    self._children[index] = Child(child.kind, child.core, self._environment)
+                    self._children[index] = self._start(index, child.kind, child.core)
 
     def stop(self) -> bool:
         """Stops every child at once. Returns whether all ended well."""
@@ -112,6 +118,14 @@ class Supervisor:
         codes = {child.wait(max(0.1, deadline - time.monotonic())) for child in self._children}
         # One that was still starting, and had no handler yet, dies of the signal; it served nobody.
         return codes <= {0, -signal.SIGTERM}
+
+    def _start(self, index: int, kind: str, core: int | None) -> Child:
+        """A child that goes on counting where the one before, in the same place, has ended."""
+        folder = self._metrics_folder
+        if folder is None:
+            return Child(kind, core, self._environment)
+        metrics.forget_process(folder, str(index))
+        return Child(kind, core, {**self._environment, **metrics.environment(folder, str(index))})
 
 
 def stop_on_signals() -> Event:

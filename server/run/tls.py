@@ -40,6 +40,25 @@ def examine(settings: Settings, now: datetime) -> str | None:
     return f"{said}; {_until('the CA of client certificates', usable, now)}"
 
 
+def ends(settings: Settings, now: datetime) -> dict[str, datetime]:
+    """When the first of the certificate's chain ends, and of the CAs the first that has not yet.
+
+    Raises TlsUnusable."""
+    found = {}
+    if settings.tls_cert is not None:
+        found["certificate"] = _first_end(_certificates(_CERT, settings.tls_cert))
+    if settings.tls_client_ca is not None:
+        authorities = _certificates(_CLIENT_CA, settings.tls_client_ca)
+        # One that is over may be left there: it does no harm.
+        living = [authority for authority in authorities if _out_of_date(authority, now) is None]
+        found["client_ca"] = _first_end(living or authorities)
+    return found
+
+
+def _first_end(certificates: Sequence[x509.Certificate]) -> datetime:
+    return min(certificate.not_valid_after_utc for certificate in certificates)
+
+
 def _read(setting: str, path: Path) -> bytes:
     try:
         content = path.read_bytes()
@@ -104,7 +123,7 @@ def _out_of_date(certificate: x509.Certificate, now: datetime) -> str | None:
 
 
 def _until(subject: str, certificates: Sequence[x509.Certificate], now: datetime) -> str:
-    end = min(certificate.not_valid_after_utc for certificate in certificates)
+    end = _first_end(certificates)
     soon = f", in less than {SOON.days} days: renew it" if end - now < SOON else ""
     return f"{subject} is valid until {_date(end)}{soon}"
 

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from server.app import App
 from server.config import SANDBOX_THREADS, Settings
-from server.run import web_server
+from server.run import watching, web_server
 from server.run.methods import Calls
 from server.sandbox import routes as sandbox
 from server.storage.database import database
@@ -45,7 +45,11 @@ def web_application(app: App, alive: Callable[[], bool], calls: Calls) -> Starle
         app.attempts,
         alive,
         wires,
-        [*sandbox_routes, client_metadata.route(app.bluesky.us, settings.callback_url)],
+        [
+            *sandbox_routes,
+            client_metadata.route(app.bluesky.us, settings.callback_url),
+            *watching.routes(settings),
+        ],
         public_url=settings.public_url,
         threads=settings.threads,
         running=mcp.running,
@@ -58,7 +62,7 @@ def mcp_over_http(settings: Settings, calls: Calls, bodies: Bodies) -> "McpOverH
     from server.mcp.http import McpOverHttp, security
     from server.mcp.server import Tools
 
-    tools = Tools(calls.methods, calls.lanes, calls.admit, http_headers.call)
+    tools = Tools(calls.methods, calls.lanes, calls.admit, partial(http_headers.call, wire="mcp"))
     allowed = security(settings.public_url, settings.web_address, settings.mcp_hosts, settings.cors_origins)
     return McpOverHttp(tools.server(), calls.admit, allowed, bodies)
 
@@ -66,12 +70,15 @@ def mcp_over_http(settings: Settings, calls: Calls, bodies: Bodies) -> "McpOverH
 def serve_web(app: App, ready: Event, stop: Event) -> None:
     """Serves the pages until `stop` is set, then lets requests in flight finish."""
     settings, liveness, calls = app.settings, Liveness(database), Calls(app)
+    watch = watching.Watch(watching.lanes(calls.lanes), watching.database("web", database, liveness.serving))
     liveness.start()
     calls.start()
+    watch.start()
     pages = web_application(app, liveness.serving, calls)
     shared = settings.web_workers > 1
     with web_server.serving(pages, settings.web_address, settings.drain_timeout, stop, shared=shared):
         ready.set()
         stop.wait()
+    watch.stop()
     calls.stop()
     liveness.stop()

@@ -1,6 +1,7 @@
 """The worker process: what happens later, and whether it does."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from threading import Event
 
@@ -13,10 +14,11 @@ from server.accounts import refresh_records, revocations
 from server.accounts.attempt_records import EXPIRED_ATTEMPTS
 from server.accounts.confirmations import UNCONFIRMED
 from server.app import App
+from server.base import metrics
 from server.base.errors import HitchpostError
 from server.publish import rate_limits, records
 from server.rpc.idempotency import OLD_REQUESTS
-from server.run import web_server
+from server.run import backlogs, watching, web_server
 from server.sandbox.grants import EXPIRED_GRANTS
 from server.sandbox.posts import OLD_MEDIA, OLD_POSTS
 from server.storage.due_work import Handling, Work
@@ -63,15 +65,17 @@ class Health:
             log.error("the worker is NOT_SERVING", extra={"cause": self.trouble})
         elif before and not self.trouble:
             log.info("the worker is SERVING again")
+        metrics.worker_serving.set(self.trouble is None)
 
-    def application(self) -> Starlette:
-        """GET /healthz: 200 or 503. The reason is in the log: it may name hosts, and anybody may ask here."""
+    def application(self, more: Sequence[Route] = ()) -> Starlette:
+        """GET /healthz, 200 or 503, and `more`. The reason is in the log: it may name hosts, and anybody may
+        ask here."""
 
         async def healthz(_request: Request) -> Response:
             serving = self.trouble is None
             return JSONResponse({"status": "SERVING" if serving else "NOT_SERVING"}, 200 if serving else 503)
 
-        return Starlette(routes=[Route("/healthz", healthz)])
+        return Starlette(routes=[Route("/healthz", healthz), *more])
 
     def _ask(self) -> str | None:
         try:
@@ -83,15 +87,21 @@ class Health:
 def serve_worker(app: App, ready: Event, stop: Event) -> None:
     """Does what is due until `stop` is set, then finishes what it has begun."""
     settings = app.settings
-    worker = Worker(due_work(app), settings.worker_threads)
-    health = Health(worker)
+    work = due_work(app)
+    worker = Worker(work, settings.worker_threads)
+    watch = watching.Watch()
+    health, waiting = Health(worker), backlogs.Backlogs(work if settings.metrics else ())
     with ExitStack() as stack:
         if settings.worker_address is not None:
-            page, address = health.application(), settings.worker_address
+            page, address = health.application(watching.routes(settings)), settings.worker_address
             stack.enter_context(web_server.serving(page, address, settings.drain_timeout, stop))
         worker.start()
+        watch.start()
         ready.set()
+        waiting.look()
         while not stop.wait(CHECK_SECONDS):
             health.look()
+            waiting.look()
+        watch.stop()
         if not worker.stop(settings.drain_timeout.total_seconds()):
             log.warning("due work was left to other workers, for when its lease runs out")

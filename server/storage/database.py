@@ -9,6 +9,7 @@ watches or mends a database (`Liveness`, `DatabaseClock`, migrations, doctor) ta
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
@@ -18,7 +19,7 @@ import peewee
 import psycopg2
 from psycopg2 import errors as pg
 
-from server.base import errors
+from server.base import errors, metrics
 from server.storage import unreachable
 from server.storage.session import Session
 from server.storage.watchdog import CUT_SECONDS, Watchdog
@@ -68,12 +69,16 @@ class Database:
 
         Raises DatabaseUnavailable, StatementTimeout, ConcurrentWrite, or what CONSTRAINT_ERRORS says.
         """
+        start = time.monotonic()
         try:
             session = self._session()
             session.prepare(statement.name, statement.prepare)
             return session.run(statement.execute, arguments)
         except psycopg2.Error as error:
+            metrics.statement_failed(statement.label, _error_label(error))
             self._translate(error)
+        finally:
+            metrics.statement_ran(statement.label, time.monotonic() - start)
 
     def fetch(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The same for SQL that is run once or seldom, with %s for each argument."""
@@ -114,6 +119,11 @@ class Database:
                 session.in_transaction = False
         except psycopg2.Error as error:
             self._translate(error)
+
+    @property
+    def connections(self) -> int:
+        """How many are open in this process, beside Peewee's."""
+        return self._watchdog.open_sessions
 
     def close(self) -> None:
         """Closes this thread's connections; its next statement opens another."""
@@ -217,6 +227,12 @@ def _domain_error(error: psycopg2.Error) -> errors.HitchpostError | None:
         case psycopg2.DatabaseError() if type(error) is psycopg2.DatabaseError:
             return unreachable.explained(error)
     return None
+
+
+def _error_label(error: psycopg2.Error) -> str:
+    """A reason of ours, or the class of an SQLSTATE."""
+    known = _domain_error(error)
+    return errors.reason_name(known) if known else f"SQLSTATE {(error.pgcode or '')[:2]}"
 
 
 database = Database()

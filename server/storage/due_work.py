@@ -15,6 +15,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from server.base import metrics
 from server.base.errors import HitchpostError
 from server.storage import due_rows
 from server.storage.due_rows import Backlog, Queues
@@ -121,15 +122,18 @@ class Kind(Generic[Row]):
 
         Committed when this returns: not to be called in a transaction.
         """
-        return self._lease.all(worker=worker, seconds=self.seconds)
+        leased = self._lease.all(worker=worker, seconds=self.seconds)
+        if again := sum(one.ran_out for one in leased):
+            metrics.retaken(self.name, again)
+        return leased
 
     def done(self, leased: Leased[Row]) -> bool:
         """Nothing is due any more; the row stays. Returns whether it was still ours, as all of these do."""
-        return self._record(self._done, leased)
+        return self._counted("done", self._record(self._done, leased))
 
-    def retry(self, leased: Leased[Row], seconds: float) -> bool:
+    def retry(self, leased: Leased[Row], seconds: float, outcome: str = "retried") -> bool:
         """It is due again in so many seconds; with 0 it is given back."""
-        return self._record(self._retry, leased, seconds=seconds)
+        return self._counted(outcome, self._record(self._retry, leased, seconds=seconds))
 
     def renew(self, leased: Leased[Row]) -> bool:
         """The lease goes on for `seconds` from now."""
@@ -137,7 +141,7 @@ class Kind(Generic[Row]):
 
     def delete(self, leased: Leased[Row]) -> bool:
         """It has been dealt with, and the row goes."""
-        return self._record(self._delete, leased)
+        return self._counted("done", self._record(self._delete, leased))
 
     def backlog(self) -> Backlog:
         """What waits for a worker just now."""
@@ -157,6 +161,11 @@ class Kind(Generic[Row]):
     def _leased(self, columns: tuple[Any, ...]) -> Leased[Row]:
         before, lease_time, attempt, *row = columns
         return Leased(self._row(*row), attempt, before is not None, lease_time)
+
+    def _counted(self, outcome: str, recorded: bool) -> bool:
+        if recorded:
+            metrics.attempted(self.name, outcome)
+        return recorded
 
     def _record(self, outcome: Statement[tuple[Any, ...]], leased: Leased[Row], **more: float) -> bool:
         values = dict(zip(self._columns, leased.row, strict=True))
@@ -230,10 +239,11 @@ class Handling(Generic[Row]):
             self._handle(leased)
         except HitchpostError:
             # Most likely the database is away. The lease runs out, and somebody tries again.
+            metrics.attempted(self.name, "failed")
             raise
         except Exception:
             log.exception("due work failed", extra={"kind": self.name, "attempt": leased.attempt})
-            self._kind.retry(leased, backoff(leased.attempt))
+            self._kind.retry(leased, backoff(leased.attempt), "failed")
 
 
 def _outcome(name: str, sql: str) -> Statement[tuple[Any, ...]]:

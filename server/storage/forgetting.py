@@ -13,6 +13,7 @@ from typing import Any
 
 import peewee
 
+from server.base import metrics
 from server.storage import due_rows
 from server.storage.due_rows import Backlog
 from server.storage.statements import Statement
@@ -48,10 +49,11 @@ class Forgetting:
 
     def turn(self, worker: str, more: Callable[[], None], stop: Event) -> bool:  # noqa: ARG002
         """Forgets a batch; calls `more` when there was any. Returns whether there was."""
-        found = bool(self._forget.all())
+        found = len(self._forget.all())
         if found:
+            metrics.attempted(self.name, "done", found)
             more()
-        return found
+        return found > 0
 
     def backlog(self) -> Backlog:
         """What should have been forgotten by now."""

@@ -58,6 +58,15 @@ def unfinished(database: Database) -> list[str]:
     return _lacking(database, FINISH)
 
 
+def version(database: Database) -> int:
+    """The number of the last migration that was applied; 0 in a database without tables.
+
+    Raises as Database.fetch."""
+    [(table,)] = database.fetch("SELECT to_regclass('schema_migration')")
+    applied = database.fetch("SELECT max(name) FROM schema_migration")[0][0] if table else None
+    return int(applied.partition("_")[0]) if applied else 0
+
+
 def _lacking(database: Database, folder: Path) -> list[str]:
     return [
         migration.name for migration in Runner(database.peewee, str(folder)).status() if not migration.applied

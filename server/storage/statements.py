@@ -47,10 +47,12 @@ def jsonb(value: Any) -> Json:
 
 
 class Prepared:
-    """A named query; `name` is seen in pg_prepared_statements, such as `posts.create_1f0c9a24`."""
+    """A named query; `name` is seen in pg_prepared_statements, such as `posts.create_1f0c9a24`; `label` in
+    metrics, such as `posts.create`."""
 
     def __init__(self, name: str, query: peewee.Query | str) -> None:
         sql, self._params = _compiled(query)
+        self.label = name
         # With its content: whoever else prepares this name on a shared connection means the same statement.
         self.name = f"{name}_{hashlib.sha256(sql.encode()).hexdigest()[:8]}"
         # PostgreSQL would cut a longer one.

@@ -38,6 +38,12 @@ class Watchdog:
                 self._started = True
                 Thread(target=self._run, name="watchdog", daemon=True).start()
 
+    @property
+    def open_sessions(self) -> int:
+        """How many sessions there are that nobody has closed."""
+        with self._lock:
+            return sum(not session.connection.closed for session in self._sessions)
+
     def _run(self) -> None:
         while True:
             time.sleep(LOOK_SECONDS)

@@ -15,11 +15,11 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-def call(request: Request) -> Call:
+def call(request: Request, wire: str) -> Call:
     """The call that this request is, before anybody has looked at it."""
     client = request.client
     peer = f"{client.host}:{client.port}".encode() if client else b""
-    return Call(list(_metadata(request.headers)), peer, start=time.monotonic())
+    return Call(list(_metadata(request.headers)), peer, start=time.monotonic(), wire=wire)
 
 
 def _metadata(headers: Headers) -> Iterator[tuple[str, str | bytes]]:

@@ -59,7 +59,7 @@ class Rest:
         rule, values = self._find(request)
         if refusal := http_headers.refusal(request.headers, streams=rule.rpc.streams):
             raise HTTPException(refusal)
-        method, call = self._methods[rule.rpc.path], http_headers.call(request)
+        method, call = self._methods[rule.rpc.path], http_headers.call(request, "rest")
         conditional = "if-match" in request.headers
         client = EventStream(rule) if rule.rpc.streams else _Waiting(rule, conditional=conditional)
         read = partial(self._message, rule, values, request)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from server.platforms import PlatformUnreachable
 from server.platforms.http import MOST_BYTES, MOST_REDIRECTS, Http
+from tests.kit.metrics import Growth
 from tests.kit.outgoing import get
 from tests.kit.raw_http import Endless
 from tests.kit.web import serving
@@ -229,3 +230,41 @@ def test_clients_share_what_takes_long_to_make(server: Server, monkeypatch: pyte
         monkeypatch.setattr(ssl.SSLContext, name, lambda *_, **__: read.append("certificates"))
     get(HTTP, server.says(b""))
     assert not read
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "ok"), (302, "ok"), (400, "refused"), (404, "refused"), (429, "rate_limited"), (503, "failed")],
+)
+def test_requests_are_counted_by_platform_and_outcome(status: int, outcome: str, server: Server) -> None:
+    server.answer = Response(status_code=status)
+    grown = Growth()
+    assert get(HTTP.named("sandbox"), f"{server.url}/stranger").status_code == status
+    assert grown.of("platform_calls_total", platform="sandbox", outcome=outcome) == 1
+    assert grown.of("platform_calls_total") == grown.of("platform_call_duration_seconds_count") == 1
+
+
+def test_whoever_does_not_answer_is_told_from_whom_there_is_nobody() -> None:
+    grown = Growth()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "http://{}:{}/".format(*silent.getsockname())
+        with pytest.raises(PlatformUnreachable):
+            get(HTTP, address, seconds=0.5)
+    with pytest.raises(PlatformUnreachable):
+        get(HTTP, address)
+    assert grown.of("platform_calls_total", platform="other", outcome="timeout") == 1
+    assert grown.of("platform_calls_total", platform="other", outcome="unreachable") == 1
+    assert grown.of("platform_calls_total") == 2
+
+
+def test_no_host_that_somebody_has_named_becomes_a_label(server: Server) -> None:
+    grown = Growth()
+    get(HTTP, server.says(b""))
+    for number in range(3):
+        with pytest.raises(PlatformUnreachable):
+            get(HTTP, f"http://stranger{number}.invalid/")
+    labels = [labels for name, labels in grown.new_series() if name.startswith("platform_calls")]
+    assert {(found["platform"], found["outcome"]) for found in labels} <= {
+        ("other", "ok"),
+        ("other", "unreachable"),
+    }

@@ -14,6 +14,7 @@ from server.publish.publisher import (
     TokenExpired,
     Uncertain,
 )
+from tests.kit.metrics import Growth
 from tests.kit.publishing import Posting, Scripted, Sql, due_in, target_state
 from tests.kit.support import Client
 
@@ -24,6 +25,7 @@ SURE = PublishFailed(CONTENT, "TooLong", "Make it shorter.")
 AGAIN = PublishFailed(NETWORK, "HTTP 503", "It is tried again.", retryable=True)
 LIMITED = PublishFailed(RATE_LIMIT, "HTTP 429", "Later.", retryable=True, retry_after=77, scope="account")
 BUG = RuntimeError("a defect")
+ENDS = ("done", "retried", "failed")
 
 
 def lost(sending: Any) -> Any:
@@ -66,10 +68,18 @@ def test_what_an_end_means(name: str, posting: Posting, platform: Scripted, clie
     if what == "settle publish":
         platform.will("run publish", lost)
     post = posting.post(client.connect(refresh_token="secret-r-kept").id)
+    grown = Growth()
     [leased] = posting.lease()
     posting.sender.send(leased)
     target = posting.target(post)
     assert (target_state(target), target.error.code) == (state, code)
+    settled = {"FAILED": 1, "UNCONFIRMED": 1}.get(state, 0)
+    assert grown.of("targets_settled_total", state=state, platform="sandbox") == settled
+    assert grown.of("targets_settled_total") == settled
+    attempts = {
+        outcome: grown.of("due_work_attempts_total", kind="posts", outcome=outcome) for outcome in ENDS
+    }
+    assert attempts == {"done": settled, "retried": 1 - settled, "failed": 0}
     assert platform.posts == []
     seconds = due_in(sql, post)
     if due is None:
@@ -103,6 +113,7 @@ def test_a_passing_failure_is_tried_again_and_then_published(
 ) -> None:
     platform.will("run publish", AGAIN, AGAIN, platform.accept)
     post = posting.post(client.connect().id)
+    grown = Growth()
     posting.work()
     assert posting.state(post) == "SCHEDULED"
     for _ in range(2):
@@ -111,6 +122,8 @@ def test_a_passing_failure_is_tried_again_and_then_published(
     target = posting.target(post)
     assert (target_state(target), target.attempt_count) == ("PUBLISHED", 3)
     assert not target.HasField("error")
+    published = {"platform": "sandbox", "state": "PUBLISHED", "category": ""}
+    assert grown.of("targets_settled_total", **published) == grown.of("targets_settled_total") == 1
     # Each try is one of its own for the platform, planned anew.
     assert len({sending.key for _, sending in platform.asked}) == 3
     assert [sending.plan["number"] for _, sending in platform.asked] == [1, 2, 3]

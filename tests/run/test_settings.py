@@ -48,6 +48,8 @@ WRONG = [
     ("platform_threads", "65", "is 65; it must be a whole number from 1 to 64"),
     ("worker_threads", "0", "is 0; it must be a whole number from 1 to 64"),
     ("worker_address", SECRET, "must be host:port, such as 127.0.0.1:50051 or [::1]:50051"),
+    ("metrics", SECRET, A_BOOLEAN),
+    ("metrics_address", SECRET, "must be host:port, such as 127.0.0.1:50051 or [::1]:50051"),
     ("call_loop", SECRET, "must be own or grpc"),
     ("max_waiting_calls", "0", "is 0; it must be a whole number, 1 or more"),
     ("encryption_keys", SECRET, "must be Fernet keys (32 bytes in URL-safe base64), joined by commas"),

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import psycopg2
 import pytest
 
+from server.base.errors import DatabaseUnavailable
 from server.storage.database import database
 from server.storage.due_rows import Backlog
 from server.storage.due_work import CHANNEL, Handling, Kind, Leased, backoff, wake
 from server.storage.worker import Worker
 from tests.conftest import Running
 from tests.kit import statements  # noqa: F401 (has the server's, before there are those of this file)
+from tests.kit.metrics import Growth
 from tests.kit.servers import eventually
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -127,11 +129,41 @@ def test_a_lease_that_ran_out_is_told_from_one_that_was_given_back(
     sql("UPDATE chore SET due_time = now() - interval '90 s'")
     due, late, ran_out = CHORES.backlog()
     assert (due, 90 <= late < 120, ran_out) == (1, True, 1)
+    grown = Growth()
     [again] = CHORES.lease("other")
     assert (again.attempt, again.ran_out) == (2, True)
     assert CHORES.retry(again, 0)
     [third] = CHORES.lease("me")
     assert (third.attempt, third.ran_out) == (3, False)
+    assert grown.of("due_work_retaken_total", kind="chores") == 1
+
+
+def test_outcomes_are_counted_once_they_are_recorded(plant: Callable[..., None]) -> None:
+    plant("p", 1)
+    plant("q", 1)
+    grown = Growth()
+    one, two = CHORES.lease("me")
+    assert CHORES.renew(one)
+    assert CHORES.done(one)
+    assert not CHORES.done(one)
+    assert CHORES.retry(two, 5)
+    assert grown.of("due_work_attempts_total", kind="chores", outcome="done") == 1
+    assert grown.of("due_work_attempts_total", kind="chores", outcome="retried") == 1
+    assert grown.of("due_work_attempts_total", kind="chores") == 2
+
+
+def test_a_handler_that_fails_is_counted_as_that(plant: Callable[..., None]) -> None:
+    def handle(leased: Leased[Chore]) -> None:
+        raise {"p": RuntimeError("a defect"), "q": DatabaseUnavailable()}[leased.row.project_id]
+
+    plant("p", 1)
+    plant("q", 1)
+    grown, work, stop = Growth(), Handling(CHORES, handle), threading.Event()
+    for _ in range(2):
+        with suppress(DatabaseUnavailable):
+            work.turn("me", lambda: None, stop)
+    assert grown.of("due_work_attempts_total", kind="chores", outcome="failed") == 2
+    assert grown.of("due_work_attempts_total", kind="chores") == 2
 
 
 _ROW = "SELECT * FROM chore WHERE project_id = 'p'"
