@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-run test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto reference check-proto bench bench-check bench-due bench-publish lock clean
+.PHONY: help run demo test test-run test-alerts test-platforms test-loop test-rest test-mcp test-clients test-storm lint proto reference check-proto bench bench-check bench-due bench-publish lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,13 +29,16 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
 LEAKS := tests/repository/test_leaks.py
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients storms run platforms publish mcp web/rest)
+APART := $(addprefix --ignore tests/,clients storms run alerts platforms publish mcp web/rest)
 
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
 	$(BIN)/python -m pytest $(APART)
 
 test-run: $(INSTALLED) ## Run the tests that start, kill and upgrade whole servers, and those of the commands
 	$(BIN)/python -m pytest tests/run $(LEAKS)
+
+test-alerts: $(INSTALLED) ## Cause each alert at a real server, and ask a real Prometheus for each panel
+	$(BIN)/python -m pytest tests/alerts $(LEAKS)
 
 test-platforms: $(INSTALLED) ## Run the tests of platforms: connecting to each, and publishing
 	$(BIN)/python -m pytest tests/platforms tests/publish $(LEAKS)
