@@ -131,7 +131,7 @@ class Story:
         for value in values:
             if value is None:
                 # The first says that it is gone, as a scrape without it does.
-                yield f"stale _x{PHASE_MINUTES - 2}"
+                yield f"stale _x{PHASE_MINUTES - 1}"
             else:
                 # One that is new, or has begun anew, has been 0.
                 start = (before if before is not None and before <= value else 0.0) if counter else value
