@@ -11,7 +11,7 @@ from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app
-from server.base import logs, platform_names, vault
+from server.base import logs, platform_names, tracing, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
 from server.base.version import VERSION
@@ -22,6 +22,7 @@ from server.run import (
     doctor,
     embedded,
     forget,
+    log_level,
     mistakes,
     probe,
     rotation,
@@ -49,7 +50,8 @@ def cli() -> None:
 def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
-    stop = supervisor.stop_on_signals()
+    stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
+    tracing.wanted(os.environ)
     jobs = jobs_of(role, settings)
     roles = {job.kind for job in jobs}
     if "grpc" in roles:
@@ -68,6 +70,7 @@ def serve(role: str) -> None:
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
         children = supervisor.Supervisor(jobs, environment_of(settings), drain_seconds, folder)
+        told_of_level.append(children.signal)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
         children.run(stop)
@@ -86,12 +89,15 @@ def process(kind: str, core: int | None, own_address: str | None) -> None:
         os.sched_setaffinity(0, {core})
     settings = _settings()
     ready, stop = Event(), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
     built = app.build(settings)
     watching.begin(settings)
     further = {} if own_address is None else {"own_address": own_address}
     SERVE[kind](built, ready, stop, **further)
+    tracing.stop()
 
 
 @cli.command()
@@ -99,6 +105,8 @@ def mcp() -> None:
     """Serve tools by the Model Context Protocol, on stdin and stdout."""
     mistakes.refuse_empty_owner(os.environ)
     settings, stop = _with_database(_settings()), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     built = app.build(settings)
     database.require_primary()
     key = _mcp_key(settings)
@@ -106,6 +114,7 @@ def mcp() -> None:
     from server.run import mcp as run_mcp
 
     run_mcp.serve(built, key, settings.mcp_external_id, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -333,6 +342,7 @@ def main() -> None:
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,
+        tracing.TracesRefused,
     )
     try:
         cli()

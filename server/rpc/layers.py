@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import admin_errors, errors, logs, metrics
+from server.base import admin_errors, errors, logs, metrics, tracing
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
@@ -87,7 +87,7 @@ def admit(
 
     Without a method it is to see what there is to call.
     """
-    _begin(call)
+    _begin(call, rpc.path[1:] if rpc else "mcp/tools")
     try:
         key = _api_key(call.metadata)
         found = keys.find(key)
@@ -116,7 +116,9 @@ def _asked(
     then()
 
 
-def _begin(call: Call) -> None:
+def _begin(call: Call, method: str) -> None:
+    if tracing.on:
+        call.span = tracing.begin_call(method, call.metadata)
     call.request_id = _request_id(call.metadata)
     call.trailers = (("x-request-id", call.request_id),)
 
@@ -155,6 +157,8 @@ def _served(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> bytes | None:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             return serve(read(request), call.caller).SerializeToString()
         except Exception as error:
@@ -171,6 +175,8 @@ def _streamed(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> Iterator[bytes]:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             for answer in serve(read(request), call.caller):
                 yield answer.SerializeToString()
@@ -220,7 +226,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
     call = Call(context.invocation_metadata(), start=time.monotonic())
-    _begin(call)
+    _begin(call, "unknown")
     fail(call, errors.MethodUnknown(method=method))
     context.set_code(call.code)
     context.set_details(call.details)
@@ -230,17 +236,22 @@ def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> It
 
 
 def ended(name: str, call: Call, lane: str = "") -> None:
-    """The call's line in the log, and in the metrics."""
+    """The call's line in the log, its span's end, and what the metrics have of it."""
     code, seconds = call.code.name, time.monotonic() - call.start
     metrics.call_ended(name, call.wire, code, errors.reason_name(call.error) if call.error else "", seconds)
     if isinstance(call.error, errors.Overloaded) and lane:
         metrics.call_shed(lane)
+    project = (call.caller.project_id or None) if call.caller else None
+    trace: dict[str, str] = {}
+    if tracing.on:
+        trace = tracing.end_call(call.span, call.code.value[0], call.error, project)
     logs.calls(
         {
+            **trace,
             "method": name,
             "code": code,
             "duration_ms": round(seconds * 1000, 3),
-            "project": (call.caller.project_id or None) if call.caller else None,
+            "project": project,
             "request_id": call.request_id,
         }
     )

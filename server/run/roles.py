@@ -1,4 +1,4 @@
-"""The roles of processes: each serves until it is told to stop."""
+"""The roles of processes, each of which serves until it is told to stop, and which of them a server has."""
 
 import itertools
 import os

@@ -176,6 +176,8 @@ class TokenRevocation(Model):
     context = peewee.BlobField(null=True)
     connection = peewee.TextField(null=True)
     platform_app_id = peewee.TextField(null=True)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
@@ -274,6 +276,8 @@ class SocialPostTarget(Model):
     # What its steps have brought, and what became of its follow-ups (publish/records.py).
     steps = BinaryJSONField(index=False)
     follow_ups = BinaryJSONField(index=False)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project_id", "social_post", "social_account")

@@ -65,12 +65,12 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def hitchpost(
-    *arguments: str, seconds: float = START_SECONDS, typed: str = "", **settings: str
+    *arguments: str, seconds: float = START_SECONDS, typed: str = "", code: Path = REPOSITORY, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end, with this on its stdin."""
+    """Runs the command to its end, with this on its stdin; `code` is the folder of another version."""
     return subprocess.run(
         [sys.executable, "-m", "server", *arguments],
-        cwd=REPOSITORY,
+        cwd=code,
         env=environment(**settings),
         input=typed,
         capture_output=True,
@@ -88,9 +88,9 @@ def refused(*arguments: str, **settings: str) -> str:
     return lines[0]
 
 
-def printed(*arguments: str, **settings: str) -> str:
-    """What the command prints when it succeeds."""
-    ran = hitchpost(*arguments, **settings)
+def printed(*arguments: str, code: Path = REPOSITORY, **settings: str) -> str:
+    """What the command prints when it succeeds; `code` is the folder of another version."""
+    ran = hitchpost(*arguments, code=code, **settings)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

@@ -45,7 +45,7 @@ def locked(url: str, table: str) -> Iterator[None]:
 def health(channel: grpc.Channel, service: str = "") -> int:
     """What the server says about a service."""
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
 
 
 # Load.

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -17,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.kit.certificates import Authority, Identity
+from tests.kit.metrics import scraped
 from tests.kit.servers import Server, eventually, hitchpost, local_channel, serving
 from tests.kit.support import Client, code_of
 
@@ -117,7 +119,8 @@ def test_certificates_are_swapped_under_load_and_no_call_fails(
 ) -> None:
     trusted = grpc.ssl_channel_credentials(AUTHORITY.certificate + OTHER.certificate)
     first, mounted, second, third = [
-        (AUTHORITY if number % 2 else OTHER).identity(f"number {number}") for number in range(4)
+        (AUTHORITY if number % 2 else OTHER).identity(f"number {number}", valid=timedelta(days=number + 1))
+        for number in range(4)
     ]
     mount(tmp_path, first)
     files = {"tls_cert": str(tmp_path / CERT), "tls_key": str(tmp_path / KEY)}
@@ -135,12 +138,24 @@ def test_certificates_are_swapped_under_load_and_no_call_fails(
             seconds.append(wait_shown(server, second))
             swap_in_turn(server, (KEY, third.key), (CERT, third.certificate), tmp_path)
             seconds.append(wait_shown(server, third))
+            eventually("metrics have its end", lambda: metric(server) == end_of(third), SERVED_SECONDS)
             before = ends["new OK"]
             eventually("calls go on", lambda: ends["new OK"] > before + 20)
         after = ", ".join(f"{each:.0f}" for each in seconds)
         print(f"\nTLS swapped under load, {loop} loop: served after {after} s; {dict(ends)}")
         assert set(ends) == {"kept OK", "new OK"}
         assert not any(line in server.log.read_bytes() for line in secret_lines(first, second, third))
+
+
+def metric(server: Server) -> float:
+    """When the certificate ends that is served, by the server's metrics."""
+    said = scraped(server.settings["web_address"])
+    return said.value("tls_certificate_expiry_seconds", file="certificate")
+
+
+def end_of(identity: Identity) -> float:
+    """The same by the certificate."""
+    return x509.load_pem_x509_certificate(identity.certificate).not_valid_after_utc.timestamp()
 
 
 def swap_in_turn(server: Server, one: tuple[str, bytes], other: tuple[str, bytes], folder: Path) -> None:
