@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-upgrade test-storm lint proto check-proto bench bench-check bench-due bench-publish lock packages release clean
+.PHONY: help run demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-upgrade test-storm lint proto check-proto bench bench-check bench-due bench-publish bench-traces lock packages release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,11 +26,11 @@ demo: $(INSTALLED) ## Play the story against the server that `make run` started
 	@$(BIN)/python -m tools.demo
 
 # What methods do, whichever wire they are called by; and at the end, what the whole run has said.
-BEHAVIOUR := tests/rpc/test_cases.py tests/rpc/test_scope.py tests/accounts tests/posts
+BEHAVIOUR := $(addprefix tests/,rpc/test_cases.py rpc/test_scope.py rpc/test_admin_keys.py accounts posts)
 LEAKS := tests/repository/test_leaks.py
 # What may be done, by whom and with which requests, and where in the code: what most changes could break.
 FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py rpc/test_validation.py \
-	rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
+	rpc/test_admin_keys.py rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
 	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
 APART := $(addprefix --ignore tests/,clients storms run upgrade platforms publish mcp web/rest)
@@ -97,6 +97,9 @@ bench-due: $(BENCH_INSTALLED) ## Measure due work beside two job queues, and fai
 
 bench-publish: $(INSTALLED) ## Measure how late posts are sent, and fail if a figure is not reached
 	$(BIN)/python -m benchmarks.publishing
+
+bench-traces: $(INSTALLED) ## Measure what the hooks of traces cost, and fail if it is too much while they are off
+	$(BIN)/python -m benchmarks.tracing
 
 lock: ## Renew the lock files from pyproject.toml
 	$(PYTHON) tools/lock.py

@@ -1,6 +1,5 @@
 """The command `hitchpost`: reads arguments, calls, prints. No logic."""
 
-import itertools
 import os
 import sys
 from threading import Event
@@ -12,16 +11,18 @@ from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 from pydantic import SecretStr, ValidationError
 
 from server import app
-from server.base import logs, platform_names, vault
+from server.base import logs, platform_names, tracing, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
 from server.base.version import VERSION
-from server.config import SettingMissing, Settings, cores
+from server.config import SettingMissing, Settings
 from server.projects import projects
+from server.projects.rows import ProjectRow
 from server.run import (
     doctor,
     embedded,
     forget,
+    log_level,
     mistakes,
     probe,
     rotation,
@@ -33,7 +34,7 @@ from server.run import (
 )
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
-from server.run.roles import SERVE
+from server.run.roles import SERVE, environment, kinds_of
 from server.storage import schema
 from server.storage.database import database
 
@@ -49,8 +50,9 @@ def cli() -> None:
 def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = _settings()
-    stop = supervisor.stop_on_signals()
-    kinds = _kinds(role, settings)
+    stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
+    tracing.wanted(os.environ)
+    kinds = kinds_of(role, settings)
     roles = {kind for kind, _ in kinds}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
@@ -73,7 +75,8 @@ def serve(role: str) -> None:
     shown_key = dev_key if sys.stdout.isatty() else None
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
-        children = supervisor.Supervisor(kinds, _environment(settings), drain_seconds, folder)
+        children = supervisor.Supervisor(kinds, environment(settings), drain_seconds, folder)
+        told_of_level.append(children.signal)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
         children.run(stop)
@@ -91,11 +94,14 @@ def process(kind: str, core: int | None) -> None:
         os.sched_setaffinity(0, {core})
     settings = _settings()
     ready, stop = Event(), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
     built = app.build(settings)
     watching.begin(settings)
     SERVE[kind](built, ready, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -103,6 +109,8 @@ def mcp() -> None:
     """Serve tools by the Model Context Protocol, on stdin and stdout."""
     mistakes.refuse_empty_owner(os.environ)
     settings, stop = _with_database(_settings()), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     built = app.build(settings)
     database.require_primary()
     key = _mcp_key(settings)
@@ -110,6 +118,7 @@ def mcp() -> None:
     from server.run import mcp as run_mcp
 
     run_mcp.serve(built, key, settings.mcp_external_id, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -172,7 +181,7 @@ def projects_list() -> None:
 def projects_add_redirect_url(project: str, url: str) -> None:
     """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
     settings = _with_database(_settings())
-    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+    projects.add_redirect_url(projects.find(project), url, utc_now(), allow_http=settings.dev_mode)
 
 
 @projects_group.command(name="remove-redirect-url")
@@ -181,31 +190,39 @@ def projects_add_redirect_url(project: str, url: str) -> None:
 def projects_remove_redirect_url(project: str, url: str) -> None:
     """Take a redirect_url from the allow-list."""
     _with_database(_settings())
-    projects.remove_redirect_url(projects.find(project), url)
+    if not projects.remove_redirect_url(projects.find(project), url, utc_now()):
+        raise projects.CommandError(
+            f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is."
+        )
 
 
 @cli.group(name="keys")
 def keys_group() -> None:
-    """API keys of a project, named by its name or id."""
+    """API keys of a project, named by its name or id, and admin keys, which are no project's."""
 
 
 @keys_group.command(name="create")
-@click.argument("project")
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="For AdminService alone, over all projects; without PROJECT.")
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--read-only", is_flag=True, help="Get and List methods only.")
-def keys_create(project: str, name: str, read_only: bool) -> None:
+@click.option("--read-only", is_flag=True, help="Get, List and Validate methods only.")
+def keys_create(project: str | None, admin: bool, name: str, read_only: bool) -> None:
     """Make a key and print it, this once."""
     _with_database(_settings())
-    click.echo(projects.create_key(projects.find(project).id, name, utc_now(), read_only=read_only))
+    found = _project_or_admin(project, admin=admin)
+    _, key = projects.issue_key(found.id if found else None, name, utc_now(), read_only=read_only)
+    click.echo(key)
 
 
 @keys_group.command(name="list")
-@click.argument("project")
-def keys_list(project: str) -> None:
+@click.argument("project", required=False)
+@click.option("--admin", is_flag=True, help="The admin keys; without PROJECT.")
+def keys_list(project: str | None, admin: bool) -> None:
     """Show a project's keys, without their text."""
     _with_database(_settings())
-    for key in projects.keys(projects.find(project)):
-        rights = "read-only" if key.read_only else "read-write"
+    found = _project_or_admin(project, admin=admin)
+    for key in projects.keys(found) if found else projects.admin_keys():
+        rights = ("admin " if key.admin else "") + ("read-only" if key.read_only else "read-write")
         use = f"revoked {key.revoke_time:%Y-%m-%d %H:%M} UTC" if key.revoke_time else "in use"
         click.echo("\t".join((key.id, rights, use, key.name)))
 
@@ -215,7 +232,15 @@ def keys_list(project: str) -> None:
 def keys_revoke(key_id: str) -> None:
     """End a key; every worker refuses it within 30 seconds."""
     _with_database(_settings())
-    projects.revoke_key(key_id, utc_now())
+    if not projects.revoke_key(key_id, utc_now()):
+        raise projects.CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
+
+
+def _project_or_admin(project: str | None, *, admin: bool) -> ProjectRow | None:
+    """The project whose keys are meant, None for admin keys."""
+    if admin == (project is not None):
+        raise projects.CommandError("Say whose keys: PROJECT, or --admin for keys of none.")
+    return projects.find(project) if project is not None else None
 
 
 @keys_group.command(name="rotate-encryption")
@@ -321,6 +346,7 @@ def main() -> None:
         projects.CommandError,
         supervisor.StartFailed,
         tls.TlsUnusable,
+        tracing.TracesRefused,
     )
     try:
         cli()
@@ -377,27 +403,3 @@ def _mcp_key(settings: Settings) -> str:
     # Whoever tries it out may not have served before.
     schema.migrate(database)
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
-
-
-def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
-    """Each process's kind, and the core that it keeps to."""
-    usable = itertools.cycle(cores())
-    workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
-    others: list[tuple[str, int | None]] = [*[("web", None)] * settings.web_workers, ("worker", None)]
-    return [(kind, core) for kind, core in [*workers, *others] if role in ("all", kind)]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for libraries."""
-    resolved = {
-        "HITCHPOST_DATABASE_URL": settings.database_url,
-        "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
-    }
-    secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
-    return {
-        **supervisor.GRPC_ENVIRONMENT,
-        **supervisor.MALLOC_ENVIRONMENT,
-        **os.environ,
-        **secrets,
-        "HITCHPOST_DEV_MODE": str(settings.dev_mode),
-    }

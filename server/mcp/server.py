@@ -83,9 +83,13 @@ class Tools:
         ended("mcp/tools", call)
         if call.caller is None:
             raise MCPError(INVALID_REQUEST, call.details, _problem(call))
-        read_only = call.caller.read_only
+        caller = call.caller
         return ListToolsResult(
-            tools=[TOOLS[name] for name, rpc in METHODS.items() if not (read_only and rpc.writes)]
+            tools=[
+                TOOLS[name]
+                for name, rpc in METHODS.items()
+                if rpc.admin == caller.admin and not (caller.read_only and rpc.writes)
+            ]
         )
 
     async def _serve(self, context: Context, params: CallToolRequestParams) -> CallToolResult:

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import errors, logs, metrics
+from server.base import admin_errors, errors, logs, metrics, tracing
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
@@ -80,7 +80,7 @@ def admit(keys: KeyRing, rpc: Rpc | None, call: Call, then: Callable[[], None]) 
 
     Without a method it is to see what there is to call.
     """
-    _begin(call)
+    _begin(call, rpc.path[1:] if rpc else "mcp/tools")
     try:
         key = _api_key(call.metadata)
         found = keys.find(key)
@@ -105,18 +105,33 @@ def _asked(
     then()
 
 
-def _begin(call: Call) -> None:
+def _begin(call: Call, method: str) -> None:
+    if tracing.on:
+        call.span = tracing.begin_call(method, call.metadata)
     call.request_id = _request_id(call.metadata)
     call.trailers = (("x-request-id", call.request_id),)
 
 
 def _confined(rpc: Rpc | None, call: Call, known: Caller) -> Caller:
-    if rpc and known.read_only and rpc.writes:
-        raise errors.ApiKeyReadOnly(method=rpc.descriptor.name)
+    if rpc:
+        _permit(rpc, known)
     owner = _owner_scope(call.metadata)
+    if rpc and rpc.admin and owner is not None:
+        raise errors.OwnerMismatch
     if rpc and rpc.waits_for_platform:
         return dataclasses.replace(known, owner=owner, deadline=call.deadline)
     return known if owner is None else dataclasses.replace(known, owner=owner)
+
+
+def _permit(rpc: Rpc, known: Caller) -> None:
+    """Raises what keeps this key from the method."""
+    method = rpc.descriptor.name
+    if rpc.admin and not known.admin:
+        raise admin_errors.ApiKeyNotAdmin(method=method)
+    if known.admin and not rpc.admin:
+        raise admin_errors.ApiKeyAdminOnly(method=method)
+    if known.read_only and rpc.writes:
+        raise errors.ApiKeyReadOnly(method=method)
 
 
 def _served(
@@ -129,6 +144,8 @@ def _served(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> bytes | None:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             return serve(read(request), call.caller).SerializeToString()
         except Exception as error:
@@ -145,6 +162,8 @@ def _streamed(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> Iterator[bytes]:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             for answer in serve(read(request), call.caller):
                 yield answer.SerializeToString()
@@ -194,7 +213,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
     call = Call(context.invocation_metadata(), start=time.monotonic())
-    _begin(call)
+    _begin(call, "unknown")
     fail(call, errors.MethodUnknown(method=method))
     context.set_code(call.code)
     context.set_details(call.details)
@@ -204,17 +223,22 @@ def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> It
 
 
 def ended(name: str, call: Call, lane: str = "") -> None:
-    """The call's line in the log, and in the metrics."""
+    """The call's line in the log, its span's end, and what the metrics have of it."""
     code, seconds = call.code.name, time.monotonic() - call.start
     metrics.call_ended(name, call.wire, code, errors.reason_name(call.error) if call.error else "", seconds)
     if isinstance(call.error, errors.Overloaded) and lane:
         metrics.call_shed(lane)
+    project = (call.caller.project_id or None) if call.caller else None
+    trace: dict[str, str] = {}
+    if tracing.on:
+        trace = tracing.end_call(call.span, call.code.value[0], call.error, project)
     logs.calls(
         {
+            **trace,
             "method": name,
             "code": code,
             "duration_ms": round(seconds * 1000, 3),
-            "project": call.caller.project_id if call.caller else None,
+            "project": project,
             "request_id": call.request_id,
         }
     )

@@ -6,6 +6,7 @@ from functools import partial
 from server.app import App
 from server.base import logs
 from server.config import Settings
+from server.rpc.admin import AdminServicer
 from server.rpc.call import Method, StreamingMethod
 from server.rpc.key_ring import KeyRing
 from server.rpc.lanes import Lane
@@ -25,6 +26,7 @@ def composed(app: App, keys: KeyRing) -> Mapping[str, Method | StreamingMethod]:
         SocialAccountServicer(app.accounts, app.attempts, app.confirmations, app.app_passwords, app.clock),
         SocialPostServicer(app.posts, app.dispatch, app.rehearsal, app.clock),
         PlatformAppServicer(app.platform_apps),
+        AdminServicer(app.clock, allow_http=app.settings.dev_mode),
     )
     by_type = {type(servicer): servicer for servicer in servicers}
     return {path: compose(keys, rpc, by_type[rpc.servicer]) for path, rpc in RPCS.items()}

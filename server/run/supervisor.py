@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
-from server.base import metrics
+from server.base import logs, metrics
+from server.run import log_level
 
 log = logging.getLogger(__name__)
+
+_HELD_UP = (log_level.DEBUG, log_level.AS_SET)
 
 RESTART_SECONDS = 1.0
 READY = b"ready\n"
@@ -39,6 +42,8 @@ class Child:
         self.core = core
         pinned = [] if core is None else ["--core", str(core)]
         path = os.pathsep.join(filter(None, (ROOT, environment.get("PYTHONPATH"))))
+        # A process that hears a signal before it listens would die of it: until then they wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_UP)
         self._process = subprocess.Popen(  # noqa: S603 (ourselves, with fixed arguments)
             [sys.executable, "-P", "-m", "server", "process", kind, *pinned],
             stdin=subprocess.PIPE,
@@ -47,6 +52,9 @@ class Child:
             # A Ctrl-C in the terminal is for the supervisor, which then stops everybody in order.
             process_group=0,
         )
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_UP)
+        if logs.debugging():
+            self.signal(log_level.DEBUG)
 
     @property
     def pid(self) -> int:
@@ -62,10 +70,10 @@ class Child:
         """Whether the process is gone."""
         return self._process.poll() is not None
 
-    def terminate(self) -> None:
-        """Asks the process to drain and end."""
+    def signal(self, number: int) -> None:
+        """Sends the process this signal, unless it is gone."""
         if not self.ended():
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
 
     def wait(self, seconds: float) -> int:
         """The exit code. Kills the process when it takes longer."""
@@ -113,10 +121,15 @@ class Supervisor:
                     )
                     self._children[index] = self._start(index, child.kind, child.core)
 
+    def signal(self, number: int) -> None:
+        """Passes the signal on to every child."""
+        for child in self._children:
+            child.signal(number)
+
     def stop(self) -> bool:
         """Stops every child at once. Returns whether all ended well."""
         for child in self._children:
-            child.terminate()
+            child.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._drain_seconds
         codes = {child.wait(max(0.1, deadline - time.monotonic())) for child in self._children}
         # One that was still starting, and had no handler yet, dies of the signal; it served nobody.

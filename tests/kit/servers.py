@@ -29,6 +29,7 @@ SERVICES = (
     "hitchpost.v1.SocialAccountService",
     "hitchpost.v1.SocialPostService",
     "hitchpost.v1.PlatformAppService",
+    "hitchpost.v1.AdminService",
 )
 # What servers of this run have logged, for the leak test.
 LOG_FILES: list[Path] = []

@@ -280,6 +280,7 @@ def test_reflection_lists_the_services_and_resolves_their_messages(running: Runn
         "hitchpost.v1.SocialAccountService",
         "hitchpost.v1.SocialPostService",
         "hitchpost.v1.PlatformAppService",
+        "hitchpost.v1.AdminService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
