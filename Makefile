@@ -9,7 +9,7 @@ SITE_INSTALLED := $(VENV)/site-installed
 EDGE_INSTALLED := $(VENV)/edge-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run edge demo test test-fast test-run test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto check-proto bench bench-check bench-due bench-publish bench-edge bench-traces bench-metrics site lock packages image release clean
+.PHONY: help run edge demo test test-fast test-run test-alerts test-platforms test-loop test-rest test-mcp test-clients test-edge test-upgrade test-storm lint lint-deploy proto reference check-proto bench bench-check bench-due bench-publish bench-edge bench-traces bench-metrics site lock packages image release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,7 +43,7 @@ FAST := $(addprefix tests/,base repository rpc/test_scope.py rpc/test_cases.py r
 	rpc/test_admin_keys.py rpc/test_registry.py rpc/test_servicers.py rpc/test_authorization.py accounts/test_ownership.py \
 	accounts/test_external_ids.py storage/test_rules_of_statements.py storage/test_schema.py)
 # What has a target of its own.
-APART := $(addprefix --ignore tests/,clients edge storms run upgrade platforms publish mcp web/rest deploy)
+APART := $(addprefix --ignore tests/,alerts clients edge storms run upgrade platforms publish mcp web/rest deploy)
 
 # All targets of tests take ARGS for pytest: make test ARGS="-k owner -x"
 test: $(INSTALLED) ## Run the tests, all but those that have a target of their own
@@ -54,6 +54,9 @@ test-fast: $(INSTALLED) ## Run those of ownership, scope, checks and layout, in 
 
 test-run: $(INSTALLED) ## Run the tests that start, kill and upgrade whole servers, and those of the commands
 	$(BIN)/python -m pytest tests/run $(LEAKS) $(ARGS)
+
+test-alerts: $(INSTALLED) ## Cause each alert at a real server, and ask a real Prometheus for each panel
+	$(BIN)/python -m pytest tests/alerts $(LEAKS) $(ARGS)
 
 test-platforms: $(INSTALLED) ## Run the tests of platforms: connecting to each, and publishing
 	$(BIN)/python -m pytest tests/platforms tests/publish $(LEAKS) $(ARGS)
@@ -99,6 +102,9 @@ lint-deploy: $(DEPLOY_INSTALLED) ## Check the Dockerfile and deploy/ by the prog
 proto: $(INSTALLED) ## Regenerate generated/ from protos/
 	$(BIN)/python tools/gen_protos.py
 	$(BIN)/python -m tools.gen_openapi
+
+reference: $(INSTALLED) ## Regenerate docs/reference.md from commands and settings
+	$(BIN)/python -m tools.gen_reference
 
 check-proto: proto ## Fail if generated/ was stale, or the contract breaks its last state
 	@test -z "$$(git status --porcelain generated)" \

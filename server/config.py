@@ -163,20 +163,27 @@ class SettingMissing(Exception):
 
 
 class Settings(BaseSettings):
-    """What can be set. README.md has the same list with examples."""
+    """What can be set, in the order in which `serve --help` and docs/reference.md list it.
+
+    A description ends in "; default: " or "; unset: " and words where the default is no plain value.
+    """
 
     model_config = SettingsConfigDict(env_prefix="HITCHPOST_", env_ignore_empty=True)
 
     database_url: DatabaseUrl | None = Field(
-        None, description="PostgreSQL 15 or newer; unset: an embedded one in HITCHPOST_DATA_DIR"
+        None,
+        description="PostgreSQL 15 or newer, one host or several (postgresql://u:p@a:5432,b:5432/db); "
+        "directly, or through a pooler that keeps each client's session (PgBouncer: pool_mode = "
+        "session); unset: an embedded PostgreSQL",
     )
     data_dir: DataDir = Field(
-        default_factory=default_data_dir, description="the embedded database and dev keys"
+        default_factory=default_data_dir,
+        description="the embedded database and the dev keys; default: data, as root /var/lib/hitchpost",
     )
     dev_mode: bool = Field(
         default_factory=lambda data: data["database_url"] is None,
-        description="a dev project with a key, and loopback redirect URLs; "
-        "default: only with the embedded database",
+        description="a dev project with a key, and loopback redirect URLs; beside settings of "
+        "production true has to be said; default: only with the embedded database",
     )
     grpc_address: Address = Field("127.0.0.1:50051", description="where the gRPC workers listen")
     grpc_own_ports: int | None = Field(
@@ -193,25 +200,27 @@ class Settings(BaseSettings):
     )
     callback_url: WebUrl = Field(
         default_factory=lambda data: f"{data.get('public_url', '')}/callback",
-        description="where platforms send the browser back, without the platform's name; a page of your own "
-        "that calls CompleteAuth, or by default Hitchpost's /callback",
+        description="where platforms send browsers back, without /{platform}, which is added; a page "
+        "of your own that calls CompleteAuth, or Hitchpost's; default: the public URL and /callback",
     )
     workers: int = Field(
         default_factory=lambda: len(cores()),
         ge=1,
         le=256,
-        description="gRPC processes; default: cores",
+        description="gRPC processes; default: the cores it may use",
     )
     pin_workers: bool = Field(
         default_factory=lambda data: CAN_PIN and data.get("workers") == len(cores()),
-        description="keep each gRPC process on one core; default: on Linux, when there are as many as cores",
+        description="keep each gRPC process on one core: over a quarter more calls; default: on Linux, "
+        "with as many as cores",
     )
-    web_workers: int = Field(1, ge=1, le=256, description="web processes")
+    web_workers: int = Field(1, ge=1, le=256, description="web processes: pages, and calls over HTTP")
     threads: int = Field(
         4,
         ge=1,
         le=64,
-        description="threads, and so database connections, of each process for reads, and as many for writes",
+        description="threads, and so database connections, of each process; for reads, and as many for "
+        "writes; of the web process as many for callbacks, beside 4 for the sandbox",
     )
     platform_threads: int = Field(
         4, ge=1, le=64, description="threads of each gRPC and web process for calls that wait for a platform"
@@ -220,7 +229,7 @@ class Settings(BaseSettings):
         16, ge=1, le=64, description="threads of each worker process, for what happens later"
     )
     worker_address: Address | None = Field(
-        None, description="where a worker process answers GET /healthz; unset: nowhere"
+        None, description="where a worker process answers GET /healthz with 200 or 503; unset: nowhere"
     )
     metrics: bool = Field(True, description="count and time what happens, for GET /metrics")
     metrics_address: Address | None = Field(
@@ -230,12 +239,13 @@ class Settings(BaseSettings):
     )
     call_loop: Literal["own", "grpc"] = Field(
         "own",
-        description="what serves calls: our own loop, or grpcio's, which is slower and bounds less",
+        description="what serves calls: own, or grpc for grpcio's own loop, which is slower and bounds less",
     )
     max_waiting_calls: int = Field(
         100,
         ge=1,
-        description="reads, and as many writes, that may wait for a thread of a process; others are refused",
+        description="reads, and as many writes, that may wait for a thread of a process; further ones "
+        "get RESOURCE_EXHAUSTED",
     )
     rate_limit: int | None = Field(
         None,
@@ -249,44 +259,57 @@ class Settings(BaseSettings):
     )
     encryption_keys: EncryptionKeys | None = Field(
         None,
-        description="Fernet keys, joined by commas: the first encrypts, all decrypt; set it outside dev mode",
+        description="Fernet keys, joined by commas: the first encrypts, all decrypt; unset: in dev "
+        "mode a generated key",
     )
-    tls_cert: FilePath | None = Field(None, description="PEM certificate chain of the gRPC server")
-    tls_key: FilePath | None = Field(None, description="PEM private key of the gRPC server")
+    tls_cert: FilePath | None = Field(
+        None,
+        description="PEM certificate chain of the gRPC server; goes with HITCHPOST_TLS_KEY; unset: no TLS",
+    )
+    tls_key: FilePath | None = Field(
+        None, description="PEM private key of the gRPC server; goes with HITCHPOST_TLS_CERT; unset: no TLS"
+    )
     tls_client_ca: FilePath | None = Field(
-        None, description="PEM certificates; clients must show one signed by them"
+        None,
+        description="PEM certificates that clients' must be signed by (mutual TLS); unset: no client "
+        "certificates",
     )
     sandbox: bool = Field(
         default_factory=lambda data: data.get("dev_mode", False),
         description="the sandbox platform; default: only in dev mode",
     )
     platforms_file: PlatformsFile | None = Field(
-        None, description="TOML with rows of platforms of your own, or in place of Hitchpost's"
+        None,
+        description="TOML with rows of platforms of your own, or in place of Hitchpost's "
+        "(docs/platforms.md); unset: none",
     )
     allow_private_addresses: bool = Field(
         default_factory=lambda data: data.get("dev_mode", False),
-        description="call addresses that are not public, such as 127.0.0.1; default: only in dev mode",
+        description="call addresses that are not public, such as 127.0.0.1 or 10.0.0.5; default: only "
+        "in dev mode",
     )
     bluesky_key: BlueskyKey | None = Field(
         None,
-        description="PEM private key (EC, P-256) by which Bluesky's servers know this one; unset: its "
-        "connections by OAuth end after two weeks",
+        description="PEM private key (EC, P-256) by which Bluesky's servers know this one; without it "
+        "its connections by OAuth end after two weeks (docs/bluesky.md); unset: none",
     )
     plc_url: WebUrl = Field(
         "https://plc.directory", description="the directory that says where accounts of Bluesky are"
     )
     name_server: NameServer | None = Field(
         None,
-        description="IP address and port of the name server that is asked for handles of Bluesky; unset: the "
-        "system's",
+        description="IP address and port of the name server that is asked for handles of Bluesky; "
+        "unset: the system's",
     )
     cors_origins: Origins = Field(
-        (), description="origins whose pages may call below /v1 and /mcp, joined by commas; unset: none"
+        (),
+        description="origins, joined by commas, whose pages may call over HTTP, below /v1 and /mcp "
+        "(docs/rest.md); unset: none",
     )
     mcp_hosts: Hosts = Field(
         (),
-        description="names by which clients call /mcp, joined by commas, beside the public URL's, the web "
-        "address's and localhost",
+        description="names by which clients call /mcp (docs/mcp.md), joined by commas, beside those of "
+        "the public URL, the web address and localhost; unset: none",
     )
     mcp_api_key: ApiKey | None = Field(
         None, description="whose calls those by hitchpost mcp are; unset: in dev mode the dev key"
@@ -294,16 +317,20 @@ class Settings(BaseSettings):
     mcp_external_id: ExternalId | None = Field(
         None, description="the owner that calls by hitchpost mcp are confined to; unset: none"
     )
-    max_message_bytes: int = Field(4 * 1024 * 1024, ge=65_536, description="of one request")
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=65_536, description="the most bytes of one request")
     statement_timeout: Seconds = Field(
-        timedelta(seconds=5), gt=timedelta(), description="of one database statement, seconds"
+        timedelta(seconds=5), gt=timedelta(), description="seconds for one database statement"
     )
     drain_timeout: Seconds = Field(
         timedelta(seconds=30),
         ge=timedelta(),
-        description="for calls in flight when the server stops, seconds",
+        description="seconds for calls in flight when the server stops",
     )
-    log_level: LogLevel = Field("INFO", description="of the log on stderr: DEBUG, INFO, WARNING or ERROR")
+    log_level: LogLevel = Field(
+        "INFO",
+        description="of the log on stderr, one JSON object a line: DEBUG, INFO, WARNING or ERROR, in "
+        "any case",
+    )
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

@@ -40,7 +40,11 @@ def refuse_unknown(environment: Mapping[str, str]) -> None:
 def _refusal(name: str, settings: list[str]) -> str:
     # Without the prefix, which would make all of them alike.
     nearest = difflib.get_close_matches(name[len(PREFIX) :].upper(), settings, n=1, cutoff=0.5)
-    way_out = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "unset it; README.md lists them all"
+    way_out = (
+        f"did you mean {PREFIX}{nearest[0]}?"
+        if nearest
+        else "unset it; hitchpost serve --help lists them all"
+    )
     return f"there is no setting {name} ({way_out})"
 
 

@@ -43,6 +43,11 @@ def migrate(database: Database, *, finish: bool = False) -> list[str]:
     return applied
 
 
+def newest() -> str:
+    """The name of the last migration that this version has."""
+    return max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
+
+
 def pending(database: Database) -> list[str]:
     """The names of the migrations that the database lacks."""
     return _lacking(database, MIGRATIONS)

@@ -13,6 +13,7 @@ from tests.kit.servers import REPOSITORY
 # behind it in mind; two that need each other are one, or lack a third.
 ROOMS = (
     "cli",
+    "commands",
     "run",
     "app",
     "config",

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from generated.hitchpost.v1 import error_reason_pb2
-from server.config import Settings
 from server.run.embedded import dev_key_file
 from tests.kit.errors import CLASSES
 from tests.kit.sandbox import SandboxApp
@@ -166,18 +165,6 @@ def test_the_demo_ends_on_the_timeline(server: Server) -> None:
         assert ran.stdout.splitlines()[-1].endswith(
             f"with picture and comment: {server.web_url}/sandbox/timeline"
         )
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    table = README.partition("### Settings")[2].partition("\n## ")[0]
-    for name, setting in Settings.model_fields.items():
-        rows = [
-            row for row in table.splitlines() if row.startswith("| ") and f"`HITCHPOST_{name.upper()}`" in row
-        ]
-        assert len(rows) == 1, name
-        default = setting.get_default(call_default_factory=False)
-        if isinstance(default, int | str):
-            assert str(default) in rows[0], name
 
 
 def test_the_readme_lists_every_reason_with_its_code() -> None:

@@ -85,6 +85,12 @@ def test_the_page_is_for_others_to_reach_and_for_any_shell() -> None:
         assert not re.search(r"(?m)^\s*#", block), "an interactive zsh takes a comment for arguments"
 
 
+def test_every_setting_of_the_page_is_one() -> None:
+    named = set(re.findall(r"\bHITCHPOST_([A-Z_]+)", production.PAGE))
+    assert len(named) > 10
+    assert named <= {name.upper() for name in Settings.model_fields}
+
+
 def test_the_pages_connections_are_those_that_the_code_counts() -> None:
     counted = re.findall(r"^\| (\d+) cores \| (\d+) \|$", production.PAGE, re.MULTILINE)
     assert len(counted) == 3

@@ -6,7 +6,7 @@ import click
 import pytest
 from pydantic import SecretStr
 
-from server import cli
+from server.commands import setup
 from server.config import LOG_LEVELS, Settings
 from tests.conftest import ENCRYPTION_KEY
 from tests.kit.servers import refused
@@ -84,7 +84,7 @@ def complaints(monkeypatch: pytest.MonkeyPatch, **settings: str) -> list[str]:
     for name, value in settings.items():
         monkeypatch.setenv(f"HITCHPOST_{name.upper()}", value)
     with pytest.raises(click.ClickException) as raised:
-        cli._settings()
+        setup.read_settings()
     return raised.value.message.splitlines()
 
 
