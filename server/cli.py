@@ -95,13 +95,12 @@ def mcp() -> None:
     settings, stop = with_database(read_settings()), supervisor.stop_on_signals()
     log_level.follow()
     tracing.start(os.environ)
-    built = app.build(settings)
     database.require_primary()
     key = _mcp_key(settings)
     # Not imported before: no other command needs it, and it takes a second.
     from server.run import mcp as run_mcp
 
-    run_mcp.serve(built, key, settings.mcp_external_id, stop)
+    run_mcp.serve(app.build(settings), key, settings.mcp_external_id, stop)
     tracing.stop()
 
 
