@@ -26,12 +26,13 @@ ENV PATH="/opt/hitchpost/bin:${PATH}" \
     PYTHONDONTWRITEBYTECODE=1 \
     HITCHPOST_GRPC_ADDRESS=0.0.0.0:50051 \
     HITCHPOST_WEB_ADDRESS=0.0.0.0:8080 \
-    HITCHPOST_WORKER_ADDRESS=0.0.0.0:8081
+    HITCHPOST_WORKER_ADDRESS=0.0.0.0:8081 \
+    HITCHPOST_METRICS_ADDRESS=0.0.0.0:9464
 
 # By number, so that Kubernetes sees that it is not root.
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 50051 8080 8081
+EXPOSE 50051 8080 8081 9464
 # Who runs one role asks for it: hitchpost probe --role web.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=60s CMD ["hitchpost", "probe"]
 ENTRYPOINT ["hitchpost"]

@@ -45,10 +45,17 @@ class Throughput:
     generator_cores: float
 
 
-def h2load(port: int, request: Request, seconds: float | None = None, calls: int | None = None) -> Throughput:
-    """Sends for so many seconds, or so many calls. Raises LoadFailed unless every answer is right.
+def h2load(
+    port: int,
+    request: Request,
+    seconds: float | None = None,
+    calls: int | None = None,
+    connections: int = CONNECTIONS,
+) -> Throughput:
+    """Sends for so many seconds, or so many calls, with 32 under way at once by all connections together.
 
-    A gRPC error is an HTTP success without a body, so that the weight of the bodies tells it.
+    Raises LoadFailed unless every answer is right: a gRPC error is an HTTP success without a body, so that
+    the weight of the bodies tells it.
     """
     amount = [f"--duration={seconds:g}"] if calls is None else ["-n", str(calls)]
     headers = [argument for pair in request.headers.items() for argument in ("-H", ": ".join(pair))]
@@ -57,7 +64,17 @@ def h2load(port: int, request: Request, seconds: float | None = None, calls: int
     before = _children_seconds()
     output = _run(
         [
-            *("h2load", "-c", str(CONNECTIONS), "-m", "1", *amount, *http1, *body, *headers),
+            *(
+                "h2load",
+                "-c",
+                str(connections),
+                "-m",
+                str(CONNECTIONS // connections),
+                *amount,
+                *http1,
+                *body,
+                *headers,
+            ),
             f"http://127.0.0.1:{port}{request.path}",
         ]
     )

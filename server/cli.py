@@ -34,7 +34,7 @@ from server.run import (
 )
 from server.run.app_commands import AppCommands, read_secret
 from server.run.banner import banner
-from server.run.roles import SERVE, environment, kinds_of
+from server.run.roles import SERVE, environment_of, jobs_of
 from server.storage import schema
 from server.storage.database import database
 
@@ -52,17 +52,11 @@ def serve(role: str) -> None:
     settings = _settings()
     stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
     tracing.wanted(os.environ)
-    kinds = kinds_of(role, settings)
-    roles = {kind for kind, _ in kinds}
+    jobs = jobs_of(role, settings)
+    roles = {job.kind for job in jobs}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
-        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
-    if "web" in roles:
-        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
-    if "worker" in roles and settings.worker_address is not None:
-        start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
-    if settings.metrics and settings.metrics_address is not None:
-        start.check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
+    start.check_addresses(settings, roles)
     settings = _with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -75,7 +69,7 @@ def serve(role: str) -> None:
     shown_key = dev_key if sys.stdout.isatty() else None
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
-        children = supervisor.Supervisor(kinds, environment(settings), drain_seconds, folder)
+        children = supervisor.Supervisor(jobs, environment_of(settings), drain_seconds, folder)
         told_of_level.append(children.signal)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
@@ -87,7 +81,8 @@ def serve(role: str) -> None:
 @cli.command(hidden=True)
 @click.argument("kind", type=click.Choice(list(SERVE)))
 @click.option("--core", type=int)
-def process(kind: str, core: int | None) -> None:
+@click.option("--own-address")
+def process(kind: str, core: int | None, own_address: str | None) -> None:
     """One process of `serve`, which starts it."""
     if core is not None:
         # Before there are threads: they inherit it.
@@ -100,7 +95,8 @@ def process(kind: str, core: int | None) -> None:
     supervisor.announce_ready(ready)
     built = app.build(settings)
     watching.begin(settings)
-    SERVE[kind](built, ready, stop)
+    further = {} if own_address is None else {"own_address": own_address}
+    SERVE[kind](built, ready, stop, **further)
     tracing.stop()
 
 

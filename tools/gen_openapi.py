@@ -33,6 +33,7 @@ PROBLEMS = {
     412: "The etag of If-Match is no longer the current one.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    429: "The key has made more calls than it may; call less often.",
     431: "The request's line and headers have more than 64 KB.",
     500: "A defect; the server's log has it under X-Request-Id.",
     503: "Too busy, or the database is away; try again.",
@@ -234,7 +235,7 @@ HEADERS: Json = {
     "Allow": {"description": "The verbs that there are.", "schema": TEXT},
     "WWW-Authenticate": {"description": "Bearer.", "schema": TEXT},
 }
-HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 503: ["Retry-After"]}
+HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
 VIOLATION: Json = {
     "type": "object",
     "properties": {

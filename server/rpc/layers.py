@@ -1,5 +1,6 @@
-"""What happens around every call, in this order: its key, the owner it is confined to, its message's checks,
-and whatever goes wrong made an error that the caller can read; at the end a line in the log.
+"""What happens around every call, in this order: its key, how often that may call, the owner it is confined
+to, its message's checks, and whatever goes wrong made an error that the caller can read; at the end a line in
+the log.
 
 `compose` puts this together once for each method. Keys come first, before the message has been received:
 whoever has none can make a worker hold nothing.
@@ -23,6 +24,7 @@ from server.base.identity import Caller
 from server.rpc import validation
 from server.rpc.call import Call, Metadata, Method, Refusal, StreamingMethod
 from server.rpc.key_ring import KeyRing
+from server.rpc.rate_limits import RateLimits
 from server.rpc.registry import Rpc
 from server.rpc.status import to_status
 
@@ -38,14 +40,17 @@ _REFUSALS: dict[Refusal, Callable[[], errors.HitchpostError]] = {
 }
 
 
-def compose(keys: KeyRing, rpc: Rpc, servicer: object) -> Method | StreamingMethod:
-    """The servicer's method with all that happens around it."""
+def compose(
+    keys: KeyRing, rpc: Rpc, servicer: object, limits: RateLimits | None = None
+) -> Method | StreamingMethod:
+    """The servicer's method with all that happens around it. Without `limits` keys may call as often as they
+    like."""
     name = f"{rpc.descriptor.containing_service.name}/{rpc.descriptor.name}"
     serve = getattr(servicer, rpc.descriptor.name)
     around: dict[str, Any] = {
         "path": rpc.path,
         "lane": rpc.lane,
-        "admit": partial(admit, keys, rpc),
+        "admit": partial(admit, keys, rpc, limits),
         "rows": _rows(rpc),
         "refuse": refuse,
         "ended": partial(ended, name, lane=rpc.lane),
@@ -75,8 +80,10 @@ def _no_rows(request: bytes, call: Call) -> Collection[str]:  # noqa: ARG001
     return ()
 
 
-def admit(keys: KeyRing, rpc: Rpc | None, call: Call, then: Callable[[], None]) -> None:
-    """Finds out whose key the call has, whether it may write, and which owner it is confined to.
+def admit(
+    keys: KeyRing, rpc: Rpc | None, limits: RateLimits | None, call: Call, then: Callable[[], None]
+) -> None:
+    """Finds out whose key the call has, whether it may call, and which owner it is confined to.
 
     Without a method it is to see what there is to call.
     """
@@ -85,21 +92,25 @@ def admit(keys: KeyRing, rpc: Rpc | None, call: Call, then: Callable[[], None]) 
         key = _api_key(call.metadata)
         found = keys.find(key)
         if found is None:
-            keys.ask(key, call.peer, partial(_asked, rpc, call, then))
+            keys.ask(key, call.peer, partial(_asked, rpc, limits, call, then))
             return
-        call.caller = _confined(rpc, call, found)
+        call.caller = _allowed(rpc, limits, call, found)
     except Exception as error:
         fail(call, error)
     then()
 
 
 def _asked(
-    rpc: Rpc | None, call: Call, then: Callable[[], None], answer: Caller | errors.HitchpostError
+    rpc: Rpc | None,
+    limits: RateLimits | None,
+    call: Call,
+    then: Callable[[], None],
+    answer: Caller | errors.HitchpostError,
 ) -> None:
     try:
         if isinstance(answer, errors.HitchpostError):
             raise answer
-        call.caller = _confined(rpc, call, answer)
+        call.caller = _allowed(rpc, limits, call, answer)
     except Exception as error:
         fail(call, error)
     then()
@@ -112,7 +123,9 @@ def _begin(call: Call, method: str) -> None:
     call.trailers = (("x-request-id", call.request_id),)
 
 
-def _confined(rpc: Rpc | None, call: Call, known: Caller) -> Caller:
+def _allowed(rpc: Rpc | None, limits: RateLimits | None, call: Call, known: Caller) -> Caller:
+    if rpc and limits:
+        limits.take(known.key_id)
     if rpc:
         _permit(rpc, known)
     owner = _owner_scope(call.metadata)

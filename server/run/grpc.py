@@ -25,6 +25,7 @@ from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
 from server.run import methods, served_tls, watching
 from server.run.served_tls import ServedTls
+from server.run.start import check_free
 from server.storage.database import database
 
 if TYPE_CHECKING:
@@ -38,9 +39,13 @@ MAX_HANDLED, HANDLERS = 2_000, 16
 
 
 class GrpcProcess:
-    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT)."""
+    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT).
 
-    def __init__(self, app: App) -> None:
+    At its own address it is alone, so that a proxy can spread calls.
+    """
+
+    def __init__(self, app: App, own_address: str | None = None) -> None:
+        """Raises OSError when somebody listens at its own address."""
         settings = app.settings
         self._drain_timeout = settings.drain_timeout
         self._health = Health(database, [service.full_name for service in SERVICES])
@@ -49,6 +54,10 @@ class GrpcProcess:
         server = _server(settings, handlers)
         self.tls = served_tls.of(settings, utc_now)
         self.port = _bind(server, settings.grpc_address, self.tls)
+        if own_address is not None:
+            # Whether ports are shared is said to gRPC once for all of a server's.
+            check_free("HITCHPOST_GRPC_OWN_PORTS", own_address)
+            _bind(server, own_address, self.tls)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
         self._watch = watching.Watch(
@@ -138,9 +147,9 @@ def _bind(server: grpc.Server, address: str, served: ServedTls | None) -> int:
     return server.add_secure_port(address, served.credentials())
 
 
-def serve_grpc(app: App, ready: Event, stop: Event) -> None:
+def serve_grpc(app: App, ready: Event, stop: Event, own_address: str | None = None) -> None:
     """Serves gRPC until `stop` is set, then drains."""
-    process = GrpcProcess(app)
+    process = GrpcProcess(app, own_address)
     # What is here now stays: the collector need not look at it again and again, nor come so often.
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)

@@ -4,11 +4,12 @@ import atexit
 import functools
 import itertools
 import os
+import random
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -96,6 +97,22 @@ def _bound(sock: socket.socket, port: int) -> bool:
 def whole_lines(log: Path) -> list[str]:
     """What stands in a log, without a last line that is still being written."""
     return log.read_text().split("\n")[:-1]
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on at the moment.
+
+    The system gives none of these to connections.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000 - count)
+        try:
+            with ExitStack() as stack:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
 
 
 def stop_postgres(server: "PostgresServer") -> None:

@@ -45,7 +45,7 @@ def locked(url: str, table: str) -> Iterator[None]:
 def health(channel: grpc.Channel, service: str = "") -> int:
     """What the server says about a service."""
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
 
 
 # Load.
@@ -309,6 +309,19 @@ def test_clients_may_ping_every_ten_seconds_even_without_calls(
     assert given["grpc.http2.min_ping_interval_without_data_ms"] <= 10_000
     assert given["grpc.keepalive_permit_without_calls"] == 1
     assert given["grpc.so_reuseport"] == 1
+
+
+def test_two_workers_cannot_listen_at_one_address_of_their_own(running: Running) -> None:
+    own = f"127.0.0.1:{free_port()}"
+    settings = running.settings.model_copy(update={"grpc_address": f"127.0.0.1:{free_port()}"})
+    app = replace(running.app, settings=settings)
+    first = grpc_role.GrpcProcess(app, own)
+    first.start()
+    try:
+        with pytest.raises(OSError, match=f"HITCHPOST_GRPC_OWN_PORTS: can.t listen on {own}"):
+            grpc_role.GrpcProcess(app, own)
+    finally:
+        first.stop()
 
 
 # Request ids and the log.
