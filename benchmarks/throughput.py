@@ -151,7 +151,7 @@ def settings(dataset: Dataset, folder: Path, rounds: int) -> list[Case]:
             for name, (workers, further) in SETTINGS.items()
         }
         for case in measured:
-            _write(case, running[DEFAULT].port, dataset.key, folder / "replies")
+            note(case, running[DEFAULT].port, dataset.key, folder / "replies")
         _interleave("processes and threads", running, measured, dataset, folder, rounds)
     return measured
 
@@ -188,7 +188,7 @@ def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[d
             REST: stack.enter_context(contenders.rest(dataset, CORES, folder)),
         }
         for case in measured:
-            _write(case, running[HITCHPOST].port, dataset.key, replies)
+            note(case, running[HITCHPOST].port, dataset.key, replies)
         bare: tuple[str, ...] = ("--replies", str(replies))
         account_id = measured[1].message.social_account_id  # type: ignore[attr-defined]
         prepare, execute = _statement_of_get(dataset, account_id)
@@ -208,7 +208,7 @@ def _started(dataset: Dataset, folder: Path, measured: list[Case]) -> Iterator[d
         yield running
 
 
-def _write(case: Case, port: int, key: str, replies: Path) -> None:
+def note(case: Case, port: int, key: str, replies: Path) -> None:
     """Notes the request and Hitchpost's reply, which the bare server gives back."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         request = case.message.SerializeToString()

@@ -1,6 +1,5 @@
 """The command `hitchpost`: reads arguments, calls, prints. No logic."""
 
-import itertools
 import os
 import sys
 from threading import Event
@@ -11,22 +10,23 @@ from peewee import PeeweeException
 from psycopg2.errors import InsufficientPrivilege, UndefinedTable
 
 from server import app
-from server.base import vault
+from server.base import tracing, vault
 from server.base.errors import HitchpostError
 from server.base.identity import utc_now
+from server.base.version import VERSION
 from server.commands import about, accounts, apps, keys, projects
 from server.commands.setup import read_settings, with_database
-from server.config import SettingMissing, Settings, cores
+from server.config import SettingMissing, Settings
 from server.projects.projects import CommandError
-from server.run import doctor, embedded, mistakes, start, supervisor, tls, watching
+from server.run import doctor, embedded, log_level, mistakes, probe, start, supervisor, tls, watching
 from server.run.banner import banner
-from server.run.roles import SERVE
+from server.run.roles import SERVE, environment_of, jobs_of
 from server.storage import schema
 from server.storage.database import database
 
 
 @click.group()
-@click.version_option(about.version())
+@click.version_option(VERSION)
 def cli() -> None:
     """Hitchpost: social accounts and posts under your own external_id."""
 
@@ -38,18 +38,13 @@ def cli() -> None:
 def serve(role: str) -> None:
     """Migrate the database and serve until SIGTERM."""
     settings = read_settings()
-    stop = supervisor.stop_on_signals()
-    kinds = _kinds(role, settings)
-    roles = {kind for kind, _ in kinds}
+    stop, told_of_level = supervisor.stop_on_signals(), log_level.follow()
+    tracing.wanted(os.environ)
+    jobs = jobs_of(role, settings)
+    roles = {job.kind for job in jobs}
     if "grpc" in roles:
         tls.examine(settings, utc_now())
-        start.check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
-    if "web" in roles:
-        start.check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
-    if "worker" in roles and settings.worker_address is not None:
-        start.check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
-    if settings.metrics and settings.metrics_address is not None:
-        start.check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
+    start.check_addresses(settings, roles)
     settings = with_database(settings)
     app.build(settings)
     if not start.wait_for_primary(database, stop):
@@ -62,7 +57,8 @@ def serve(role: str) -> None:
     shown_key = dev_key if sys.stdout.isatty() else None
     drain_seconds = settings.drain_timeout.total_seconds()
     with watching.gathering(settings, stop) as folder:
-        children = supervisor.Supervisor(kinds, _environment(settings), drain_seconds, folder)
+        children = supervisor.Supervisor(jobs, environment_of(settings), drain_seconds, folder)
+        told_of_level.append(children.signal)
         children.wait_ready()
         click.echo(banner(settings, roles, embedded.dev_key_file(settings.data_dir), shown_key))
         children.run(stop)
@@ -73,18 +69,23 @@ def serve(role: str) -> None:
 @cli.command(hidden=True)
 @click.argument("kind", type=click.Choice(list(SERVE)))
 @click.option("--core", type=int)
-def process(kind: str, core: int | None) -> None:
+@click.option("--own-address")
+def process(kind: str, core: int | None, own_address: str | None) -> None:
     """One process of `serve`, which starts it."""
     if core is not None:
         # Before there are threads: they inherit it.
         os.sched_setaffinity(0, {core})
     settings = read_settings()
     ready, stop = Event(), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     supervisor.stop_with_supervisor(stop)
     supervisor.announce_ready(ready)
     built = app.build(settings)
     watching.begin(settings)
-    SERVE[kind](built, ready, stop)
+    further = {} if own_address is None else {"own_address": own_address}
+    SERVE[kind](built, ready, stop, **further)
+    tracing.stop()
 
 
 @cli.command()
@@ -92,6 +93,8 @@ def mcp() -> None:
     """Serve tools by the Model Context Protocol, on stdin and stdout."""
     mistakes.refuse_empty_owner(os.environ)
     settings, stop = with_database(read_settings()), supervisor.stop_on_signals()
+    log_level.follow()
+    tracing.start(os.environ)
     built = app.build(settings)
     database.require_primary()
     key = _mcp_key(settings)
@@ -99,6 +102,7 @@ def mcp() -> None:
     from server.run import mcp as run_mcp
 
     run_mcp.serve(built, key, settings.mcp_external_id, stop)
+    tracing.stop()
 
 
 @cli.command()
@@ -119,6 +123,15 @@ def doctor_command() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fine else 'FAIL'}  {finding.subject}: {finding.detail}")
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+@cli.command(name="probe")
+@click.option(
+    "--role", type=click.Choice(["all", *SERVE]), default="all", show_default=True, help="What runs here."
+)
+def probe_command(role: str) -> None:
+    """Ask the processes that `serve` runs on this machine; exit code 0 if they serve, else 1."""
+    probe.probe(role, read_settings())
 
 
 @cli.command(name="generate-encryption-key")
@@ -142,14 +155,17 @@ for command in (
 def main() -> None:
     """Runs the command; what the operator can mend is one line on stderr and exit code 1."""
     expected = (
+        CommandError,
         OSError,
         SettingMissing,
         doctor.Trouble,
+        embedded.NotInstalled,
         embedded.UnsafeDataDir,
         mistakes.SettingsRefused,
-        CommandError,
+        probe.NotServing,
         supervisor.StartFailed,
         tls.TlsUnusable,
+        tracing.TracesRefused,
     )
     try:
         cli(prog_name=about.PROGRAM)
@@ -176,27 +192,3 @@ def _mcp_key(settings: Settings) -> str:
     # Whoever tries it out may not have served before.
     schema.migrate(database)
     return embedded.ensure_dev_key(settings.data_dir, utc_now)
-
-
-def _kinds(role: str, settings: Settings) -> list[tuple[str, int | None]]:
-    """Each process's kind, and the core that it keeps to."""
-    usable = itertools.cycle(cores())
-    workers = [("grpc", next(usable) if settings.pin_workers else None) for _ in range(settings.workers)]
-    others: list[tuple[str, int | None]] = [*[("web", None)] * settings.web_workers, ("worker", None)]
-    return [(kind, core) for kind, core in [*workers, *others] if role in ("all", kind)]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the children need to know beyond what the environment said, which goes first for libraries."""
-    resolved = {
-        "HITCHPOST_DATABASE_URL": settings.database_url,
-        "HITCHPOST_ENCRYPTION_KEYS": settings.encryption_keys,
-    }
-    secrets = {name: value.get_secret_value() for name, value in resolved.items() if value is not None}
-    return {
-        **supervisor.GRPC_ENVIRONMENT,
-        **supervisor.MALLOC_ENVIRONMENT,
-        **os.environ,
-        **secrets,
-        "HITCHPOST_DEV_MODE": str(settings.dev_mode),
-    }

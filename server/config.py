@@ -20,6 +20,7 @@ from server.storage import unreachable
 # Of the web process, for the pages of the sandbox.
 SANDBOX_THREADS = 4
 CAN_PIN = hasattr(os, "sched_setaffinity")
+LAST_PORT = 65_535
 ROOT_DATA_DIR = Path("/var/lib/hitchpost")
 
 
@@ -185,6 +186,13 @@ class Settings(BaseSettings):
         "production true has to be said; default: only with the embedded database",
     )
     grpc_address: Address = Field("127.0.0.1:50051", description="where the gRPC workers listen")
+    grpc_own_ports: int | None = Field(
+        None,
+        ge=1,
+        le=LAST_PORT,
+        description="the first of the ports at which each gRPC worker also listens by itself, one after the "
+        "other, for a proxy that spreads calls; unset: they only share a port",
+    )
     web_address: Address = Field("127.0.0.1:8080", description="where the web process listens")
     public_url: WebUrl = Field(
         default_factory=lambda data: f"http://{data.get('web_address', '')}",
@@ -238,6 +246,16 @@ class Settings(BaseSettings):
         ge=1,
         description="reads, and as many writes, that may wait for a thread of a process; further ones "
         "get RESOURCE_EXHAUSTED",
+    )
+    rate_limit: int | None = Field(
+        None,
+        ge=1,
+        description="calls a second that each API key may make of each process; unset: as many as it likes",
+    )
+    rate_limit_burst: int = Field(
+        default_factory=lambda data: data.get("rate_limit") or 1,
+        ge=1,
+        description="calls that a key which was quiet may make at once; default: those of a second",
     )
     encryption_keys: EncryptionKeys | None = Field(
         None,
@@ -322,7 +340,31 @@ class Settings(BaseSettings):
             raise ValueError("HITCHPOST_PIN_WORKERS needs Linux")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("HITCHPOST_TLS_CLIENT_CA needs HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY")
+        self._check_own_ports()
         return self
+
+    def _check_own_ports(self) -> None:
+        own = {int(address.rpartition(":")[2]) for address in self.own_addresses}
+        if own and max(own) > LAST_PORT:
+            raise ValueError(
+                f"HITCHPOST_GRPC_OWN_PORTS would end at {max(own)} with {self.workers} workers, and "
+                f"{LAST_PORT} is the last port"
+            )
+        for name in ("grpc_address", "web_address", "worker_address", "metrics_address"):
+            address = getattr(self, name)
+            if address is not None and int(address.rpartition(":")[2]) in own:
+                raise ValueError(
+                    f"HITCHPOST_{name.upper()} has a port of HITCHPOST_GRPC_OWN_PORTS, which are "
+                    f"{min(own)} to {max(own)}"
+                )
+
+    @property
+    def own_addresses(self) -> list[str]:
+        """Where each gRPC worker listens by itself, in order; empty when they only share a port."""
+        if self.grpc_own_ports is None:
+            return []
+        host = self.grpc_address.rpartition(":")[0]
+        return [f"{host}:{self.grpc_own_ports + number}" for number in range(self.workers)]
 
     @property
     def most_connections(self) -> int:

@@ -200,14 +200,20 @@ def calls(running: Running) -> Iterator[grpc.Channel]:
     channel.close()
 
 
+@pytest.fixture(scope="session")
+def admin_key(running: Running) -> str:
+    """A key that administers the in-process server, which all clients share."""
+    return projects.issue_key(None, "tests", utc_now())[1]
+
+
 @pytest.fixture
-def new_client(calls: grpc.Channel) -> Callable[[], Client]:
+def new_client(calls: grpc.Channel, admin_key: str) -> Callable[[], Client]:
     """Makes a client with a project and a key of its own."""
 
     def make() -> Client:
         project_id = projects.create(unique("project"), utc_now())
         key = projects.create_key(project_id, "test", utc_now())
-        return Client(calls, key, project_id=project_id)
+        return Client(calls, key, project_id=project_id, admin_key=admin_key)
 
     return make
 
@@ -226,8 +232,10 @@ def stranger(new_client: Callable[[], Client]) -> Client:
 
 @pytest.fixture
 def read_only(client: Client) -> Client:
-    """The same project, with a read-only key."""
-    return client.with_key(projects.create_key(client.project_id, "reader", utc_now(), read_only=True))
+    """The same project, with read-only keys."""
+    key = projects.create_key(client.project_id, "reader", utc_now(), read_only=True)
+    _, admin_key = projects.issue_key(None, "reader", utc_now(), read_only=True)
+    return Client(client.channel, key, project_id=client.project_id, admin_key=admin_key)
 
 
 @pytest.fixture

@@ -24,15 +24,16 @@ not know are refused."""
 PROBLEMS = {
     400: "The request is wrong, or its state does not allow the call; `fields` says which fields.",
     401: "No API key, or one that does not work.",
-    403: "The key may not write, or this belongs to another owner.",
+    403: "The key has no right to this call, or this belongs to another owner.",
     404: "There is nothing like it in the project.",
     405: "The path does not have this verb.",
     406: "Accept does not allow JSON.",
     408: "The request did not arrive within ten seconds.",
-    409: "Another owner has it, or somebody was faster.",
+    409: "Another owner has it, the name is taken, or somebody was faster.",
     412: "The etag of If-Match is no longer the current one.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    429: "The key has made more calls than it may; call less often.",
     431: "The request's line and headers have more than 64 KB.",
     500: "A defect; the server's log has it under X-Request-Id.",
     503: "Too busy, or the database is away; try again.",
@@ -234,7 +235,7 @@ HEADERS: Json = {
     "Allow": {"description": "The verbs that there are.", "schema": TEXT},
     "WWW-Authenticate": {"description": "Bearer.", "schema": TEXT},
 }
-HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 503: ["Retry-After"]}
+HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
 VIOLATION: Json = {
     "type": "object",
     "properties": {

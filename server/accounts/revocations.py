@@ -11,6 +11,7 @@ from cryptography.fernet import InvalidToken
 from server.accounts.refresh_records import Taken
 from server.accounts.rows import StoredTokens
 from server.accounts.stored_tokens import decrypted
+from server.base import tracing
 from server.base.identity import new_id
 from server.base.platform_names import platform_name
 from server.base.vault import Vault
@@ -37,6 +38,7 @@ class Revocation(NamedTuple):
     connection: str | None
     platform_app_id: str | None
     create_time: datetime
+    trace_context: str | None = None
 
 
 # A platform is waited for 10 s: of a batch for one that does not answer six rows are tried, and the others
@@ -61,9 +63,10 @@ _MOVE = Statement(
       RETURNING access_token, refresh_token, context, connection, platform_app_id, login_id
     ), kept AS (
       INSERT INTO token_revocation (project_id, id, platform, social_account_id, access_token, refresh_token,
-                                    context, connection, platform_app_id, create_time, due_time, attempt)
+                                    context, connection, platform_app_id, create_time, due_time, attempt,
+                                    trace_context)
       SELECT $project, $id, $platform, $account, access_token, refresh_token,
-             context, connection, platform_app_id, now(), now(), 0
+             context, connection, platform_app_id, now(), now(), 0, $trace::text
       FROM erased
       WHERE NOT EXISTS (                        -- another account of the login still uses the same tokens
         SELECT FROM social_account_token sibling
@@ -82,9 +85,11 @@ _REVOKE_LOST = Statement(
     f"""
     WITH lost AS (
       INSERT INTO token_revocation (project_id, id, platform, social_account_id, access_token, refresh_token,
-                                    context, connection, platform_app_id, create_time, due_time, attempt)
+                                    context, connection, platform_app_id, create_time, due_time, attempt,
+                                    trace_context)
       SELECT $project, $id, $platform::smallint, $account, $access_token::bytea, $refresh_token::bytea,
-             $context::bytea, $connection::text, $platform_app_id::text, now(), now(), 0
+             $context::bytea, $connection::text, $platform_app_id::text, now(), now(), 0,
+             $trace::text
       WHERE NOT EXISTS (                        -- a new connection might end with them
         SELECT FROM social_account_token
         WHERE project_id = $project AND social_account_id = ANY($accounts))
@@ -102,7 +107,13 @@ def erase_and_revoke(project_id: str, account_id: str, platform: int, now: datet
     Tokens that the login's other accounts have, too, are revoked with the last of these.
     """
     _LOCK_LOGIN.all(project=project_id, account=account_id)
-    _MOVE.all(project=project_id, account=account_id, platform=platform, id=new_id("tr", now))
+    _MOVE.all(
+        project=project_id,
+        account=account_id,
+        platform=platform,
+        id=new_id("tr", now),
+        trace=tracing.carried(),
+    )
 
 
 def revoke_unless_connected(
@@ -117,6 +128,7 @@ def revoke_unless_connected(
         account=account.social_account_id,
         connection=account.connection,
         platform_app_id=account.platform_app_id,
+        trace=tracing.carried(),
         **tokens._asdict(),
     )
 

@@ -207,9 +207,7 @@ class AnswerTooLarge(HitchpostError):
     """A single resource, stored by an earlier version, has no room in an answer."""
 
     kind, reason = Kind.FAILED_PRECONDITION, pb.ERROR_REASON_ANSWER_TOO_LARGE
-    message = (
-        "The answer has {bytes} bytes, more than clients accept: update the post to have less, or delete it."
-    )
+    message = "The answer has {bytes} bytes, more than clients accept: shorten the post, or delete it."
 
 
 class PlatformNotConfigured(HitchpostError):
@@ -332,6 +330,14 @@ class Overloaded(HitchpostError):
 
     kind, reason = Kind.RESOURCE_EXHAUSTED, pb.ERROR_REASON_OVERLOADED
     message = "The server has more calls waiting than it accepts; try again shortly."
+    retry_after = timedelta(seconds=1)
+
+
+class RateLimited(HitchpostError):
+    """A key makes more calls than it may."""
+
+    kind, reason = Kind.RESOURCE_EXHAUSTED, pb.ERROR_REASON_RATE_LIMITED
+    message = "This API key has made more than {limit} calls a second; wait a moment, and call less often."
     retry_after = timedelta(seconds=1)
 
 

@@ -26,8 +26,8 @@ def new_id(kind: str, now: datetime) -> str:
 class Caller:
     """The API key's project, and the owner that the call is confined to, if any.
 
-    `deadline`, of time.monotonic(), is when who calls stops waiting; it is known to methods that wait for a
-    platform.
+    An `admin` key's project is "": no row is any of its. `deadline`, of time.monotonic(), is when who calls
+    stops waiting; it is known to methods that wait for a platform.
     """
 
     project_id: str
@@ -35,6 +35,7 @@ class Caller:
     read_only: bool = False
     owner: str | None = None
     deadline: float = math.inf
+    admin: bool = False
 
 
 def confine(caller: Caller, *owners: str | None) -> None:

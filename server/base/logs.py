@@ -14,6 +14,10 @@ from typing import IO, Any
 import orjson
 from pythonjsonlogger.json import JsonFormatter
 
+from server.base import tracing
+
+# What every line begins with, in this order.
+FIRST = ("time", "level", "logger", "process", "message")
 # How long a line waits for the writer at most, unless what it writes to is slow.
 FLUSH_SECONDS = 0.05
 # Lines that wait for the writer, some 10 MB. Further ones are lost, counted, and the count is logged.
@@ -22,11 +26,22 @@ MAX_WAITING = 20_000
 _WHOLE_BYTES = select.PIPE_BUF
 
 
+log = logging.getLogger(__name__)
+
+
+class _Log:
+    """The process's log: where it goes, the level that the settings say, and whether it is DEBUG for now."""
+
+    stream: IO[str] = sys.stderr
+    level = "INFO"
+    debugging = False
+
+
 def configure(level: str, stream: IO[str] = sys.stderr) -> None:
     """Sets up the process's log. Libraries may only warn: some log addresses, which can hold codes."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        JsonFormatter(
+        _OneOrder(
             "{levelname}{name}{process}{message}",
             style="{",
             timestamp="time",
@@ -34,8 +49,38 @@ def configure(level: str, stream: IO[str] = sys.stderr) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("server").setLevel(level)
-    calls.write_to(stream if logging.getLogger("server").isEnabledFor(logging.INFO) else None)
+    _Log.stream, _Log.level, _Log.debugging = stream, level, False
+    _set(level)
+
+
+def debug(on: bool) -> None:
+    """Makes the level DEBUG, or again what the settings say. The log says so, whatever its level was."""
+    if on:
+        _set("DEBUG")
+    log.info("the level of the log changes", extra={"to": "DEBUG" if on else _Log.level})
+    if not on:
+        _set(_Log.level)
+    _Log.debugging = on
+
+
+def debugging() -> bool:
+    """Whether the level is DEBUG for now."""
+    return _Log.debugging
+
+
+def _set(level: str) -> None:
+    server = logging.getLogger("server")
+    server.setLevel(level)
+    calls.write_to(_Log.stream if server.isEnabledFor(logging.INFO) else None)
+
+
+class _OneOrder(JsonFormatter):
+    """What all lines have, in the order of FIRST, then the trace and whatever else a line says."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """See BaseJsonFormatter."""
+        first = {key: log_data[key] for key in FIRST}
+        return {**first, **tracing.log_fields(tracing.current()), **log_data}
 
 
 class CallLog:
@@ -109,14 +154,8 @@ class CallLog:
         self._tell_lost()
 
     def _line(self, when: float, fields: dict[str, Any], level: str = "INFO", message: str = "call") -> bytes:
-        line = {
-            "time": datetime.fromtimestamp(when, UTC),
-            "level": level,
-            "logger": "server.calls",
-            "process": self._process,
-            "message": message,
-            **fields,
-        }
+        first = (datetime.fromtimestamp(when, UTC), level, "server.calls", self._process, message)
+        line = {**dict(zip(FIRST, first, strict=True)), **fields}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def _write(self, lines: bytes) -> None:

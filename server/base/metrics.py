@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -28,6 +27,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from server.base.version import VERSION
 
 Item = TypeVar("Item")
 # Until they are counted, some megabytes. Of more the oldest are lost.
@@ -134,7 +135,7 @@ _noted = _Noted()
 
 def start() -> None:
     """Says which build this is."""
-    build_info.labels(version("hitchpost")).set(1)
+    build_info.labels(VERSION).set(1)
 
 
 def switch_off() -> None:

@@ -1,23 +1,18 @@
 """The commands that tell of Hitchpost itself: its settings, its version, and how a shell completes it."""
 
 import platform
-from importlib import metadata
 
 import click
 import grpc
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
+from server.base.version import VERSION
 from server.commands.setup import read_settings
 from server.run import setting_list
 from server.storage import schema
 
 PROGRAM = "hitchpost"
 SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
-
-
-def version() -> str:
-    """This version of Hitchpost."""
-    return metadata.version(PROGRAM)
 
 
 class CommandWithSettings(click.Command):
@@ -48,7 +43,7 @@ def settings() -> None:
 @click.command(name="version")
 def version_command() -> None:
     """Print this version, the schema that it wants, and what it runs on."""
-    click.echo(f"{PROGRAM} {version()}")
+    click.echo(f"{PROGRAM} {VERSION}")
     click.echo(f"schema {schema.newest()}")
     click.echo(f"Python {platform.python_version()}")
     click.echo(f"grpcio {grpc.__version__}")

@@ -34,7 +34,7 @@ def list_projects() -> None:
 def add_redirect_url(project: str, url: str) -> None:
     """Allow a redirect_url of connection attempts, exactly as given; https only, outside dev mode."""
     settings = with_database(read_settings())
-    projects.add_redirect_url(projects.find(project), url, allow_http=settings.dev_mode)
+    projects.add_redirect_url(projects.find(project), url, utc_now(), allow_http=settings.dev_mode)
 
 
 @group.command(name="remove-redirect-url")
@@ -43,4 +43,7 @@ def add_redirect_url(project: str, url: str) -> None:
 def remove_redirect_url(project: str, url: str) -> None:
     """Take a redirect_url from the allow-list."""
     with_database(read_settings())
-    projects.remove_redirect_url(projects.find(project), url)
+    if not projects.remove_redirect_url(projects.find(project), url, utc_now()):
+        raise projects.CommandError(
+            f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is."
+        )

@@ -4,7 +4,6 @@ this is one more wire, as REST is.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import anyio
@@ -27,6 +26,7 @@ from mcp_types import (
 )
 
 from server.base.errors import Internal
+from server.base.version import VERSION
 from server.mcp.tools import METHODS, TOOLS
 from server.rpc.call import Call, Method, StreamingMethod
 from server.rpc.lanes import Lane
@@ -68,7 +68,7 @@ class Tools:
         """It keeps nothing of a client, so one serves all."""
         return Server(
             "hitchpost",
-            version=version("hitchpost"),
+            version=VERSION,
             title="Hitchpost",
             instructions=INSTRUCTIONS,
             get_tool_input_schema=lambda name: TOOLS[name].input_schema if name in TOOLS else None,
@@ -83,9 +83,13 @@ class Tools:
         ended("mcp/tools", call)
         if call.caller is None:
             raise MCPError(INVALID_REQUEST, call.details, _problem(call))
-        read_only = call.caller.read_only
+        caller = call.caller
         return ListToolsResult(
-            tools=[TOOLS[name] for name, rpc in METHODS.items() if not (read_only and rpc.writes)]
+            tools=[
+                TOOLS[name]
+                for name, rpc in METHODS.items()
+                if rpc.admin == caller.admin and not (caller.read_only and rpc.writes)
+            ]
         )
 
     async def _serve(self, context: Context, params: CallToolRequestParams) -> CallToolResult:

@@ -11,6 +11,7 @@ A client for one caller's wait, in a coroutine of its own:
 
 import asyncio
 import copy
+import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable
@@ -20,12 +21,13 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
-from server.base import metrics
+from server.base import metrics, tracing
 from server.platforms import addresses
 from server.platforms.addresses import CheckedNetwork, Resolve
 from server.platforms.failures import NotConnected, PlatformUnreachable
 from server.platforms.waiting import EventLoop
 
+log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 # Of an answer's body, as it is sent and as it is when unpacked. Its head has httpcore's limit of 100 KiB.
@@ -105,8 +107,9 @@ class _Transport(httpx2.AsyncHTTPTransport):
         if request.url.scheme not in addresses.DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol("neither http nor https")
         start, outcome = time.monotonic(), "unreachable"
+        answering = self._traced if tracing.on else super().handle_async_request
         try:
-            response = await super().handle_async_request(request)
+            response = await answering(request)
             outcome = _outcome(response.status_code)
         except asyncio.CancelledError:
             # Nobody else gives a request up than who has waited long enough.
@@ -114,7 +117,16 @@ class _Transport(httpx2.AsyncHTTPTransport):
             raise
         finally:
             metrics.platform_called(self._platform, outcome, time.monotonic() - start)
+        asked = {"method": request.method, "host": request.url.host, "status": response.status_code}
+        log.debug("a request was answered", extra=asked)
         return _LimitedResponse(response, self._most_bytes)
+
+    async def _traced(self, request: httpx2.Request) -> httpx2.Response:
+        with tracing.request(request.method, request.url.host, request.url.port) as span:
+            request.headers.update(tracing.outgoing())
+            response = await super().handle_async_request(request)
+            tracing.answered(span, response.status_code)
+            return response
 
 
 def _outcome(status: int) -> str:

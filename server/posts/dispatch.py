@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from server.base import errors
+from server.base import errors, tracing
 from server.base.identity import Caller, Clock
 from server.posts import statements
 from server.posts.found import lock, read, readable, state_name, target_state_name
@@ -140,11 +140,18 @@ def _published(post: PostRow, resolution: Resolution, now: datetime) -> dict[str
         "platform_post_id": resolution.platform_post_id,
         "platform_post_url": resolution.platform_post_url,
         "follow_ups": jsonb(ended),
+        "trace": tracing.carried() if goes_on else None,
     }
 
 
 def _due_now(caller: Caller, post_id: str, account_ids: Collection[str], now: datetime) -> None:
-    statements.SCHEDULE.run(project=caller.project_id, id=post_id, ids=list(account_ids), due_time=now)
+    statements.SCHEDULE.run(
+        project=caller.project_id,
+        id=post_id,
+        ids=list(account_ids),
+        due_time=now,
+        trace=tracing.carried(),
+    )
     due_work.wake(SENDING_WORK)
 
 

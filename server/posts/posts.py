@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from server.accounts.scope import Owned, check_owners, check_usable, hold
-from server.base import errors
+from server.base import errors, tracing
 from server.base.identity import Caller, Clock, new_id
 from server.posts import lists, statements, target_lists
 from server.posts.checks import check_content, check_time
@@ -60,6 +60,7 @@ class Posts:
             owner=caller.owner,
             now=now,
             targets=jsonb(targets),
+            trace=tracing.carried() if content.scheduled_time else None,
             **_columns(content),
         )
         check_usable(caller, content.social_account_ids, held)
@@ -107,7 +108,9 @@ class Posts:
                 statements.DELETE_TARGETS.run(**this)
                 statements.INSERT_TARGETS.run(**this, targets=jsonb(content.targets()))
             ids = list(content.social_account_ids)
-            statements.SCHEDULE.run(**this, ids=ids, due_time=_due_time(content, now))
+            due_time = _due_time(content, now)
+            trace = tracing.carried() if due_time else None
+            statements.SCHEDULE.run(**this, ids=ids, due_time=due_time, trace=trace)
             return self.get(caller, post_id)
 
     def delete(self, caller: Caller, post_id: str, etag: str) -> None:

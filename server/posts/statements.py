@@ -53,10 +53,10 @@ CREATE = Statement(
     ), targets AS (
       INSERT INTO social_post_target (
         project_id, social_post_id, social_account_id, position, state, caption, media, owner,
-        queue_time, due_time, attempt, attempt_count, steps, follow_ups)
+        queue_time, due_time, attempt, attempt_count, steps, follow_ups, trace_context)
       SELECT
         $project::text, created.id, new.social_account_id, new.position, new.state, new.caption, new.media,
-        held.external_id, $scheduled_time, $scheduled_time, 0, 0, '{{}}', '[]'
+        held.external_id, $scheduled_time, $scheduled_time, 0, 0, '{{}}', '[]', $trace::text
       FROM created, {_NEW} JOIN held ON held.id = new.social_account_id
     )
     SELECT id, external_id, platform FROM held
@@ -96,7 +96,8 @@ SCHEDULE = Command(
     UPDATE social_post_target target
     SET state = 1, queue_time = $due_time::timestamptz, due_time = $due_time::timestamptz,
         lease_time = NULL, worker = NULL, owner = account.external_id, publish_time = NULL,
-        platform_post_id = NULL, platform_post_url = NULL, error = NULL, steps = '{}', follow_ups = '[]'
+        platform_post_id = NULL, platform_post_url = NULL, error = NULL, steps = '{}', follow_ups = '[]',
+        trace_context = $trace::text
     FROM social_account account
     WHERE target.project_id = $project AND target.social_post_id = $id
       AND target.social_account_id = ANY($ids::text[])
@@ -120,7 +121,7 @@ RESOLVE = Command(
     UPDATE social_post_target
     SET state = 3, publish_time = $now, platform_post_id = $platform_post_id,
         platform_post_url = $platform_post_url, error = NULL, steps = '{}', follow_ups = $follow_ups,
-        due_time = $due_time, lease_time = NULL, worker = NULL
+        due_time = $due_time, lease_time = NULL, worker = NULL, trace_context = $trace
     WHERE project_id = $project AND social_post_id = $id AND social_account_id = $account AND state = 5
     """,
 )

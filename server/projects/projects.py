@@ -1,40 +1,31 @@
-"""Projects, their API keys and redirect allow-lists."""
+"""Projects, their API keys and redirect allow-lists, and admin keys.
+
+`by` is everywhere the id of the admin key that it is done by; None is who has a shell on the server.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import peewee
 
+from server.base import admin_errors, errors
 from server.base.identity import Caller, Clock, new_id
 from server.base.vault import fingerprint
-from server.projects import api_keys
+from server.projects import admin_events, api_keys, lists
 from server.projects.redirect_urls import redirect_url
-from server.storage.models import ApiKey, Project
-from server.storage.statements import Command, Statement, any_of, param, params
+from server.projects.rows import ApiKeyRow, ProjectRow
+from server.storage.database import database
+from server.storage.models import AdminKey, ApiKey, Project
+from server.storage.statements import Command, Statement, param, params
+
+LONGEST_NAME = 255
+MOST_REDIRECT_URLS = 100
 
 
 class CommandError(Exception):
     """What the operator asked for can't be done; the text says why."""
-
-
-class ProjectRow(NamedTuple):
-    """A project; redirect_urls are compared exactly."""
-
-    id: str
-    name: str
-    redirect_urls: list[str]
-    create_time: datetime
-
-
-class ApiKeyRow(NamedTuple):
-    """A key without its text, which nobody can read again."""
-
-    id: str
-    name: str
-    read_only: bool
-    create_time: datetime
-    revoke_time: datetime | None
 
 
 _PROJECT = [getattr(Project, name) for name in ProjectRow._fields]
@@ -43,18 +34,20 @@ _CREATE = Statement(
     Project.insert(params(*_PROJECT)).on_conflict_ignore().returning(Project.id),
     tuple[Any, ...],
 )
-_PROJECTS = Statement("projects.projects", Project.select(*_PROJECT).order_by(Project.id), ProjectRow._make)
 _BY_NAME = Statement(
     "projects.by_name", Project.select(*_PROJECT).where(Project.name == param("name")), ProjectRow._make
 )
 _BY_ID = Statement(
     "projects.by_id", Project.select(*_PROJECT).where(Project.id == param("id")), ProjectRow._make
 )
-_ADD_REDIRECT = Command(
+_ADD_REDIRECT = Statement(
     "projects.add_redirect",
-    Project.update(
-        {Project.redirect_urls: peewee.fn.array_append(Project.redirect_urls, param("url"))}
-    ).where((Project.id == param("id")) & ~(param("url") == peewee.fn.ANY(Project.redirect_urls))),
+    f"""
+    UPDATE project SET redirect_urls = array_append(redirect_urls, $url)
+    WHERE id = $id AND $url <> ALL (redirect_urls) AND cardinality(redirect_urls) < {MOST_REDIRECT_URLS}
+    RETURNING id
+    """,
+    tuple[Any, ...],
 )
 _REMOVE_REDIRECT = Statement(
     "projects.remove_redirect",
@@ -69,42 +62,68 @@ _CREATE_KEY = Command(
         params(ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.hash, ApiKey.read_only, ApiKey.create_time)
     ),
 )
-_KEYS = Statement(
-    "projects.keys",
-    ApiKey.select(*[getattr(ApiKey, name) for name in ApiKeyRow._fields])
-    .where(ApiKey.project == param("project"))
-    .order_by(ApiKey.id),
-    ApiKeyRow._make,
+_CREATE_ADMIN_KEY = Command(
+    "projects.create_admin_key",
+    AdminKey.insert(
+        params(AdminKey.id, AdminKey.name, AdminKey.hash, AdminKey.read_only, AdminKey.create_time)
+    ),
 )
+_KEY = Statement("projects.key", f"SELECT key.* FROM {lists.KEYS} key WHERE key.id = $id", ApiKeyRow._make)
 _REVOKE = Statement(
     "projects.revoke",
-    ApiKey.update({ApiKey.revoke_time: param("now")})
-    .where((ApiKey.id == param("id")) & ApiKey.revoke_time.is_null())
-    .returning(ApiKey.id),
-    tuple[Any, ...],
+    """
+    WITH of_project AS (
+      UPDATE api_key SET revoke_time = $now WHERE id = $id AND revoke_time IS NULL RETURNING project_id
+    ), of_none AS (
+      UPDATE admin_key SET revoke_time = $now WHERE id = $id AND revoke_time IS NULL RETURNING id
+    )
+    SELECT project_id FROM of_project UNION ALL SELECT '' FROM of_none
+    """,
+    tuple[str],
 )
 _AUTHENTICATE = Statement(
     "projects.authenticate",
-    ApiKey.select(ApiKey.hash, ApiKey.project, ApiKey.id, ApiKey.read_only).where(
-        any_of(ApiKey.hash, "hashes") & ApiKey.revoke_time.is_null()
-    ),
-    lambda row: (bytes(row[0]), Caller(*row[1:])),
+    """
+    SELECT hash, project_id, id, read_only, false FROM api_key
+    WHERE hash = ANY($hashes) AND revoke_time IS NULL
+    UNION ALL
+    SELECT hash, '', id, read_only, true FROM admin_key
+    WHERE hash = ANY($hashes) AND revoke_time IS NULL
+    """,
+    lambda row: (bytes(row[0]), Caller(row[1], row[2], row[3], admin=row[4])),
 )
 
 
-def create(name: str, now: datetime) -> str:
-    """Makes a project and returns its id. Raises CommandError when the name is taken."""
-    if not name.strip() or len(name) > 255:
-        raise CommandError("A project's name has 1 to 255 characters.")
+def project_name(value: str) -> str | None:
+    """What a project's name has to be, or None for one that is right."""
+    if not value.strip() or len(value) > LONGEST_NAME:
+        return f"must have 1 to {LONGEST_NAME} characters, not all of them spaces"
+    return None
+
+
+def create(name: str, now: datetime, *, by: str | None = None) -> str:
+    """Makes a project and returns its id. Raises InvalidArgument, ProjectNameTaken."""
+    if description := project_name(name):
+        raise errors.invalid("name", description)
     project_id = new_id("proj", now)
-    if not _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now):
-        raise CommandError(f"There is a project named {name!r} already.")
+    with database.transaction():
+        if not _CREATE.all(id=project_id, name=name, redirect_urls=[], create_time=now):
+            raise admin_errors.ProjectNameTaken(name=name)
+        admin_events.record("project.created", now, by, project_id=project_id, subject=name)
     return project_id
+
+
+def get(project_id: str) -> ProjectRow:
+    """The project with this id. Raises ProjectNotFound."""
+    project = _BY_ID.first(id=project_id)
+    if project is None:
+        raise admin_errors.ProjectNotFound(id=project_id)
+    return project
 
 
 def every() -> list[ProjectRow]:
     """All projects, oldest first."""
-    return _PROJECTS.all()
+    return lists.every(partial(lists.projects_page, ()))
 
 
 def find(name_or_id: str) -> ProjectRow:
@@ -125,22 +144,33 @@ def find_or_only(name_or_id: str | None) -> ProjectRow:
     raise CommandError("There is not just one project; say which by --project.")
 
 
-def add_redirect_url(project: ProjectRow, url: str, *, allow_http: bool = False) -> None:
+def add_redirect_url(
+    project: ProjectRow, url: str, now: datetime, *, allow_http: bool = False, by: str | None = None
+) -> None:
     """Allows `url`, exactly as it is, as a redirect_url of connection attempts.
 
-    Raises CommandError for an address that a browser may read otherwise, or that is not encrypted.
+    Raises InvalidArgument for an address that a browser may read otherwise, that is not encrypted, or for
+    which there is no room.
     """
     if description := redirect_url(url):
-        raise CommandError(f"A redirect URL {description}.")
+        raise errors.invalid("redirect_url", description)
     if not (allow_http or url.startswith("https://")):
-        raise CommandError("A redirect URL begins with https://; http:// is for dev mode.")
-    _ADD_REDIRECT.run(id=project.id, url=url)
+        raise errors.invalid("redirect_url", "must begin with https://; http:// is for dev mode")
+    with database.transaction():
+        if _ADD_REDIRECT.all(id=project.id, url=url):
+            admin_events.record("redirect_url.added", now, by, project_id=project.id, subject=url)
+        elif url not in get(project.id).redirect_urls:
+            description = f"is one more than the {MOST_REDIRECT_URLS} that a project may have"
+            raise errors.invalid("redirect_url", description)
 
 
-def remove_redirect_url(project: ProjectRow, url: str) -> None:
-    """Takes `url` from the allow-list. Raises CommandError when it is not there."""
-    if not _REMOVE_REDIRECT.all(id=project.id, url=url):
-        raise CommandError(f"{url!r} is not on the allow-list; `hitchpost projects list` shows what is.")
+def remove_redirect_url(project: ProjectRow, url: str, now: datetime, *, by: str | None = None) -> bool:
+    """Takes `url` from the allow-list; whether it was there."""
+    with database.transaction():
+        if not _REMOVE_REDIRECT.all(id=project.id, url=url):
+            return False
+        admin_events.record("redirect_url.removed", now, by, project_id=project.id, subject=url)
+    return True
 
 
 def redirect_urls(caller: Caller) -> list[str]:
@@ -150,31 +180,58 @@ def redirect_urls(caller: Caller) -> list[str]:
 
 
 def create_key(project_id: str, name: str, now: datetime, *, read_only: bool = False) -> str:
-    """Makes a key and returns its text, which is not stored and can't be shown again."""
-    key = api_keys.generate()
-    _CREATE_KEY.run(
-        id=new_id("key", now),
-        project=project_id,
-        name=name,
-        hash=fingerprint(key),
-        read_only=read_only,
-        create_time=now,
-    )
-    return key
+    """Makes a key and returns its text; see issue_key."""
+    return issue_key(project_id, name, now, read_only=read_only)[1]
+
+
+def issue_key(
+    project_id: str | None, name: str, now: datetime, *, read_only: bool = False, by: str | None = None
+) -> tuple[ApiKeyRow, str]:
+    """Makes a key, an admin key where there is no project, and returns with it its text, which is not stored
+    and can't be shown again."""
+    text, key_id = api_keys.generate(), new_id("key", now)
+    key = ApiKeyRow(key_id, project_id or "", name, read_only, now, None)
+    values = {
+        "id": key_id,
+        "name": name,
+        "hash": fingerprint(text),
+        "read_only": read_only,
+        "create_time": now,
+    }
+    with database.transaction():
+        if project_id is None:
+            _CREATE_ADMIN_KEY.run(**values)
+        else:
+            _CREATE_KEY.run(**values, project=project_id)
+        admin_events.record("api_key.created", now, by, project_id=key.project_id, subject=key.id)
+    return key, text
 
 
 def keys(project: ProjectRow) -> list[ApiKeyRow]:
     """The project's keys, revoked ones too, oldest first."""
-    return _KEYS.all(project=project.id)
+    return lists.every(partial(lists.keys_page, [project.id]))
 
 
-def revoke_key(key_id: str, now: datetime) -> None:
-    """Ends a key, within key_ring.REMEMBER_SECONDS on every worker.
+def admin_keys() -> list[ApiKeyRow]:
+    """All admin keys, revoked ones too, oldest first."""
+    return lists.every(partial(lists.keys_page, [""]))
 
-    Raises CommandError for one that is unknown or has ended.
-    """
-    if not _REVOKE.all(id=key_id, now=now):
-        raise CommandError(f"There is no key {key_id!r} in use; `hitchpost keys list` shows all.")
+
+def key(key_id: str) -> ApiKeyRow:
+    """The key with this id. Raises ApiKeyNotFound."""
+    found = _KEY.first(id=key_id)
+    if found is None:
+        raise admin_errors.ApiKeyNotFound(id=key_id)
+    return found
+
+
+def revoke_key(key_id: str, now: datetime, *, by: str | None = None) -> bool:
+    """Ends a key, within key_ring.REMEMBER_SECONDS on every worker; whether it was in use."""
+    with database.transaction():
+        revoked = _REVOKE.first(id=key_id, now=now)
+        if revoked is not None:
+            admin_events.record("api_key.revoked", now, by, project_id=revoked[0], subject=key_id)
+    return revoked is not None
 
 
 def callers(hashes: Iterable[bytes]) -> dict[bytes, Caller]:

@@ -27,12 +27,14 @@ class Busy(Exception):
 
 
 class Target(NamedTuple):
-    """A target that is due; `state` as it was when it was leased."""
+    """A target that is due; `state` as it was when it was leased. `trace_context` is that of the call
+    that has made it due, if somebody traces."""
 
     project_id: str
     social_post_id: str
     social_account_id: str
     state: int
+    trace_context: str | None = None
 
 
 # The oldest that are due. Where many are, these have enough for a batch; unless most of them wait.

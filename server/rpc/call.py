@@ -4,12 +4,15 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
 from server.base.errors import HitchpostError
 from server.base.identity import Caller
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -32,6 +35,7 @@ class Call:
     details: str = ""
     trailers: Metadata = ()
     error: HitchpostError | None = None
+    span: "Span | None" = None
     wire: str = "grpc"
 
 

@@ -305,3 +305,13 @@ def only_with(name: str, enum: Any, value: int, *names: str) -> Check:
                     yield FieldViolation(path + other, f"must be empty unless {name} is {enum.Name(value)}")
 
     return Check(find, {})
+
+
+def either(name: str, flag: str) -> Check:
+    """A text that has to be there unless `flag` is set, and may not be there if it is."""
+
+    def find(message: Any, path: str) -> Iterator[FieldViolation]:
+        if bool(getattr(message, name)) == getattr(message, flag):
+            yield FieldViolation(path + name, f"must be there, or {flag} be true; not both")
+
+    return Check(find, {})

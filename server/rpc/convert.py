@@ -17,6 +17,7 @@ from server.base import sizes
 from server.platforms import Profile, Tokens
 from server.posts.rows import Content, PostRow, TargetRow
 from server.projects.registered_apps import RegisteredApp
+from server.projects.rows import ApiKeyRow, ProjectRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -126,6 +127,16 @@ def target(post_id: str, row: TargetRow) -> dict[str, Any]:
 def platform_app(app: RegisteredApp) -> dict[str, Any]:
     """An app of a platform as the API shows it; the secret and what settings say are no part of it."""
     return app._asdict()
+
+
+def project(row: ProjectRow) -> dict[str, Any]:
+    """A project as the API shows it."""
+    return row._asdict()
+
+
+def api_key(row: ApiKeyRow) -> dict[str, Any]:
+    """A key as the API shows it; its text is not part of the row."""
+    return {**row._asdict(), "admin": row.admin}
 
 
 def profile(request: accounts_pb.ImportSocialAccountRequest) -> Profile:

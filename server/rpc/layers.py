@@ -1,5 +1,6 @@
-"""What happens around every call, in this order: its key, the owner it is confined to, its message's checks,
-and whatever goes wrong made an error that the caller can read; at the end a line in the log.
+"""What happens around every call, in this order: its key, how often that may call, the owner it is confined
+to, its message's checks, and whatever goes wrong made an error that the caller can read; at the end a line in
+the log.
 
 `compose` puts this together once for each method. Keys come first, before the message has been received:
 whoever has none can make a worker hold nothing.
@@ -17,12 +18,13 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from server.base import errors, logs, metrics
+from server.base import admin_errors, errors, logs, metrics, tracing
 from server.base.frames import forget_frames
 from server.base.identity import Caller
 from server.rpc import validation
 from server.rpc.call import Call, Metadata, Method, Refusal, StreamingMethod
 from server.rpc.key_ring import KeyRing
+from server.rpc.rate_limits import RateLimits
 from server.rpc.registry import Rpc
 from server.rpc.status import to_status
 
@@ -38,14 +40,17 @@ _REFUSALS: dict[Refusal, Callable[[], errors.HitchpostError]] = {
 }
 
 
-def compose(keys: KeyRing, rpc: Rpc, servicer: object) -> Method | StreamingMethod:
-    """The servicer's method with all that happens around it."""
+def compose(
+    keys: KeyRing, rpc: Rpc, servicer: object, limits: RateLimits | None = None
+) -> Method | StreamingMethod:
+    """The servicer's method with all that happens around it. Without `limits` keys may call as often as they
+    like."""
     name = f"{rpc.descriptor.containing_service.name}/{rpc.descriptor.name}"
     serve = getattr(servicer, rpc.descriptor.name)
     around: dict[str, Any] = {
         "path": rpc.path,
         "lane": rpc.lane,
-        "admit": partial(admit, keys, rpc),
+        "admit": partial(admit, keys, rpc, limits),
         "rows": _rows(rpc),
         "refuse": refuse,
         "ended": partial(ended, name, lane=rpc.lane),
@@ -75,48 +80,71 @@ def _no_rows(request: bytes, call: Call) -> Collection[str]:  # noqa: ARG001
     return ()
 
 
-def admit(keys: KeyRing, rpc: Rpc | None, call: Call, then: Callable[[], None]) -> None:
-    """Finds out whose key the call has, whether it may write, and which owner it is confined to.
+def admit(
+    keys: KeyRing, rpc: Rpc | None, limits: RateLimits | None, call: Call, then: Callable[[], None]
+) -> None:
+    """Finds out whose key the call has, whether it may call, and which owner it is confined to.
 
     Without a method it is to see what there is to call.
     """
-    _begin(call)
+    _begin(call, rpc.path[1:] if rpc else "mcp/tools")
     try:
         key = _api_key(call.metadata)
         found = keys.find(key)
         if found is None:
-            keys.ask(key, call.peer, partial(_asked, rpc, call, then))
+            keys.ask(key, call.peer, partial(_asked, rpc, limits, call, then))
             return
-        call.caller = _confined(rpc, call, found)
+        call.caller = _allowed(rpc, limits, call, found)
     except Exception as error:
         fail(call, error)
     then()
 
 
 def _asked(
-    rpc: Rpc | None, call: Call, then: Callable[[], None], answer: Caller | errors.HitchpostError
+    rpc: Rpc | None,
+    limits: RateLimits | None,
+    call: Call,
+    then: Callable[[], None],
+    answer: Caller | errors.HitchpostError,
 ) -> None:
     try:
         if isinstance(answer, errors.HitchpostError):
             raise answer
-        call.caller = _confined(rpc, call, answer)
+        call.caller = _allowed(rpc, limits, call, answer)
     except Exception as error:
         fail(call, error)
     then()
 
 
-def _begin(call: Call) -> None:
+def _begin(call: Call, method: str) -> None:
+    if tracing.on:
+        call.span = tracing.begin_call(method, call.metadata)
     call.request_id = _request_id(call.metadata)
     call.trailers = (("x-request-id", call.request_id),)
 
 
-def _confined(rpc: Rpc | None, call: Call, known: Caller) -> Caller:
-    if rpc and known.read_only and rpc.writes:
-        raise errors.ApiKeyReadOnly(method=rpc.descriptor.name)
+def _allowed(rpc: Rpc | None, limits: RateLimits | None, call: Call, known: Caller) -> Caller:
+    if rpc and limits:
+        limits.take(known.key_id)
+    if rpc:
+        _permit(rpc, known)
     owner = _owner_scope(call.metadata)
+    if rpc and rpc.admin and owner is not None:
+        raise errors.OwnerMismatch
     if rpc and rpc.waits_for_platform:
         return dataclasses.replace(known, owner=owner, deadline=call.deadline)
     return known if owner is None else dataclasses.replace(known, owner=owner)
+
+
+def _permit(rpc: Rpc, known: Caller) -> None:
+    """Raises what keeps this key from the method."""
+    method = rpc.descriptor.name
+    if rpc.admin and not known.admin:
+        raise admin_errors.ApiKeyNotAdmin(method=method)
+    if known.admin and not rpc.admin:
+        raise admin_errors.ApiKeyAdminOnly(method=method)
+    if known.read_only and rpc.writes:
+        raise errors.ApiKeyReadOnly(method=method)
 
 
 def _served(
@@ -129,6 +157,8 @@ def _served(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> bytes | None:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             return serve(read(request), call.caller).SerializeToString()
         except Exception as error:
@@ -145,6 +175,8 @@ def _streamed(
     read = _reader(rpc)
 
     def behaviour(request: bytes, call: Call) -> Iterator[bytes]:
+        if tracing.on:
+            tracing.enter(call.span)
         try:
             for answer in serve(read(request), call.caller):
                 yield answer.SerializeToString()
@@ -194,7 +226,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
     call = Call(context.invocation_metadata(), start=time.monotonic())
-    _begin(call)
+    _begin(call, "unknown")
     fail(call, errors.MethodUnknown(method=method))
     context.set_code(call.code)
     context.set_details(call.details)
@@ -204,17 +236,22 @@ def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> It
 
 
 def ended(name: str, call: Call, lane: str = "") -> None:
-    """The call's line in the log, and in the metrics."""
+    """The call's line in the log, its span's end, and what the metrics have of it."""
     code, seconds = call.code.name, time.monotonic() - call.start
     metrics.call_ended(name, call.wire, code, errors.reason_name(call.error) if call.error else "", seconds)
     if isinstance(call.error, errors.Overloaded) and lane:
         metrics.call_shed(lane)
+    project = (call.caller.project_id or None) if call.caller else None
+    trace: dict[str, str] = {}
+    if tracing.on:
+        trace = tracing.end_call(call.span, call.code.value[0], call.error, project)
     logs.calls(
         {
+            **trace,
             "method": name,
             "code": code,
             "duration_ms": round(seconds * 1000, 3),
-            "project": call.caller.project_id if call.caller else None,
+            "project": project,
             "request_id": call.request_id,
         }
     )

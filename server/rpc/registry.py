@@ -13,10 +13,12 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from generated.hitchpost.v1 import admin_service_pb2 as admin_pb
 from generated.hitchpost.v1 import platform_app_service_pb2 as apps_pb
 from generated.hitchpost.v1 import platform_pb2
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
+from server.rpc.admin import AdminServicer
 from server.rpc.checks import Check
 from server.rpc.platform_apps import PlatformAppServicer
 from server.rpc.social_accounts import SocialAccountServicer
@@ -53,6 +55,11 @@ class Rpc:
         return bool(self.descriptor.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
 
     @property
+    def admin(self) -> bool:
+        """Whether it takes admin keys, and no others."""
+        return self.servicer is AdminServicer
+
+    @property
     def lane(self) -> str:
         """Whose threads serve it."""
         if self.streams:
@@ -73,6 +80,7 @@ SERVICES: Mapping[ServiceDescriptor, type] = {
     accounts_pb.DESCRIPTOR.services_by_name["SocialAccountService"]: SocialAccountServicer,
     posts_pb.DESCRIPTOR.services_by_name["SocialPostService"]: SocialPostServicer,
     apps_pb.DESCRIPTOR.services_by_name["PlatformAppService"]: PlatformAppServicer,
+    admin_pb.DESCRIPTOR.services_by_name["AdminService"]: AdminServicer,
 }
 # Whoever changes a project's apps waits for the others who do.
 PLATFORM_APPS = "platform apps"
@@ -99,6 +107,11 @@ ROWS: Mapping[str, Rows] = {
     "ResolveSocialPostTarget": lambda request: (request.social_post_id,),
     "SetPlatformApp": lambda _: (PLATFORM_APPS,),
     "DeletePlatformApp": lambda _: (PLATFORM_APPS,),
+    "CreateProject": lambda request: (request.name,),
+    "AddRedirectUrl": lambda request: (request.project_id,),
+    "RemoveRedirectUrl": lambda request: (request.project_id,),
+    "CreateApiKey": lambda request: (request.project_id,),
+    "RevokeApiKey": lambda request: (request.api_key_id,),
 }
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from google.protobuf.message import Message
 
 from generated.hitchpost.v1 import (
+    admin_service_pb2,
     platform_app_service_pb2,
     platform_pb2,
     social_account_service_pb2,
@@ -20,6 +21,7 @@ from generated.hitchpost.v1 import (
 from server.accounts.callbacks import Callback
 from server.base.errors import FieldViolation, InvalidArgument
 from server.base.sizes import TOKEN
+from server.projects.projects import LONGEST_NAME, project_name
 from server.projects.redirect_urls import redirect_url
 from server.rpc.checks import (
     Check,
@@ -28,6 +30,7 @@ from server.rpc.checks import (
     duration,
     each,
     each_nested,
+    either,
     field,
     labels,
     mask,
@@ -50,6 +53,8 @@ ACCOUNT = re.compile(r"sa_[0-9A-HJKMNP-TV-Z]{26}")
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 HOST_AND_PORT = re.compile(rf"{HOST.pattern}(:[1-9][0-9]{{0,4}})?")
 POST = re.compile(r"sp_[0-9A-HJKMNP-TV-Z]{26}")
+PROJECT = re.compile(r"proj_[0-9A-HJKMNP-TV-Z]{26}")
+KEY = re.compile(r"key_[0-9A-HJKMNP-TV-Z]{26}")
 APP = re.compile(r"pa_[0-9A-HJKMNP-TV-Z]{26}")
 ETAG = re.compile(r"[0-9]{1,20}")
 CALLBACK_URL = text(8192)
@@ -79,6 +84,8 @@ SCOPE = text(255, shortest=1)
 ACCOUNT_ID = matching(ACCOUNT, "must be the id of a social account: sa_ and 26 characters")
 POST_ID = matching(POST, "must be the id of a social post: sp_ and 26 characters")
 APP_ID = matching(APP, "must be the id of an app of a platform: pa_ and 26 characters")
+PROJECT_ID = matching(PROJECT, "must be the id of a project: proj_ and 26 characters")
+KEY_ID = matching(KEY, "must be the id of an API key: key_ and 26 characters")
 ETAG_RULE = matching(ETAG, "must be an etag as it was returned")
 AT_NAME_RULE = matching(AT_NAME, "must be a handle, such as alice.bsky.social, or a DID", 253)
 REQUEST_ID = printable_ascii(128)
@@ -92,9 +99,7 @@ LANGUAGE = matching(
 SELF_LABEL = re.compile(r"sexual|nudity|porn|graphic-media")
 
 # A part of the grammar of redirect_urls.py, which has no simple pattern.
-REDIRECT_PATTERN = (
-    r"^https?://[a-z][a-z0-9]{0,30}(:[1-9][0-9]{0,3})?([/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=-]*)?$"
-)
+REDIRECT_PATTERN = r"^https?://[a-z][a-z0-9]{0,30}(\.[a-z][a-z0-9]{0,30}){0,5}(:[1-9][0-9]{0,3})?([/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=-]*)?$"
 REDIRECT_URL = rule(maxLength=2048, pattern=REDIRECT_PATTERN)(redirect_url)
 
 PAGE = (
@@ -167,7 +172,12 @@ POST_MASK = (
     "follow_ups",
 )
 
+PROJECT_NAME = rule(minLength=1, maxLength=LONGEST_NAME, pattern=r"^[!-~]+$")(
+    lambda value: project_name(value) or text(LONGEST_NAME)(value)
+)
+
 _accounts, _posts, _apps = social_account_service_pb2, social_post_service_pb2, platform_app_service_pb2
+_admin = admin_service_pb2
 CHECKS: dict[type[Message], tuple[Check, ...]] = {
     _accounts.CreateAuthUrlRequest: (
         field("platform", PLATFORM),
@@ -325,6 +335,24 @@ CHECKS: dict[type[Message], tuple[Check, ...]] = {
         each("platforms", MAX_FILTER, PLATFORM),
     ),
     _apps.DeletePlatformAppRequest: (field("platform_app_id", APP_ID),),
+    _admin.CreateProjectRequest: (field("name", PROJECT_NAME),),
+    _admin.GetProjectRequest: (field("project_id", PROJECT_ID),),
+    _admin.ListProjectsRequest: (*PAGE, each("names", MAX_FILTER, text(LONGEST_NAME, shortest=1))),
+    _admin.AddRedirectUrlRequest: (field("project_id", PROJECT_ID), field("redirect_url", REDIRECT_URL)),
+    _admin.RemoveRedirectUrlRequest: (
+        field("project_id", PROJECT_ID),
+        # Not of the grammar: an earlier version may have let in more.
+        field("redirect_url", text(2048, shortest=1)),
+    ),
+    _admin.CreateApiKeyRequest: (
+        present("project_id", PROJECT_ID),
+        either("project_id", "admin"),
+        field("name", text(LONGEST_NAME)),
+        field("read_only", EITHER),
+        field("admin", EITHER),
+    ),
+    _admin.ListApiKeysRequest: (*PAGE, each("project_ids", MAX_FILTER, PROJECT_ID)),
+    _admin.RevokeApiKeyRequest: (field("api_key_id", KEY_ID),),
 }
 
 

@@ -19,12 +19,17 @@ def banner(settings: Settings, roles: Set[str], dev_key_file: Path, shown_key: s
     if settings.dev_mode:
         lines.append(DEV_MODE)
     if "grpc" in roles:
-        lines.append(f"  gRPC     {settings.grpc_address}")
+        lines.append(f"  gRPC     {settings.grpc_address}{_own_ports(settings)}")
     if "web" in roles:
         lines.append(f"  web      {settings.public_url}")
     if settings.dev_mode:
         lines += [f"  dev key  {shown_key or f'in {dev_key_file}'}", *_examples(settings, dev_key_file)]
     return "\n".join(lines)
+
+
+def _own_ports(settings: Settings) -> str:
+    own = settings.own_addresses
+    return f", and each worker by itself at {own[0]} to {own[-1].rpartition(':')[2]}" if own else ""
 
 
 def _examples(settings: Settings, dev_key_file: Path) -> list[str]:

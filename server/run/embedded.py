@@ -30,18 +30,27 @@ class UnsafeDataDir(Exception):
     """The data folder can't be used, or not by this user; the text says why and what to do instead."""
 
 
+class NotInstalled(Exception):
+    """This installation has no PostgreSQL of its own; the text says what to do."""
+
+
 def start(data_dir: Path) -> "PostgresServer":
     """Starts the server in `data_dir`/postgresql, or joins one that runs there; its last user stops it.
 
-    Raises UnsafeDataDir for another user's folder, for a user without a name, for a path that is too
-    long; and as root below a private home: the wheel then runs PostgreSQL as a user of its own, for whom
-    it opens every parent folder, of its data and of its programs, to everybody.
+    Raises NotInstalled. Raises UnsafeDataDir for another user's folder, for a user without a name, for a path
+    that is too long; and as root below a private home: the wheel then runs PostgreSQL as a user of its own,
+    for whom it opens every parent folder, of its data and of its programs, to everybody.
     """
+    wheel = importlib.util.find_spec(WHEEL)
+    if wheel is None:
+        raise NotInstalled(
+            "HITCHPOST_DATABASE_URL is not set, and this installation has no embedded PostgreSQL: "
+            "set it, or for development install hitchpost[embedded]"
+        )
     data_dir = data_dir.absolute()
     _refuse_nameless_user()
     if os.geteuid() == 0:
-        wheel = importlib.util.find_spec(WHEEL)
-        for path in (data_dir, Path(wheel.origin if wheel and wheel.origin else "/")):
+        for path in (data_dir, Path(wheel.origin or "/")):
             _refuse_private_home(path)
     data_dir.mkdir(parents=True, exist_ok=True)
     if not os.access(data_dir, os.W_OK | os.X_OK):

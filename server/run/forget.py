@@ -11,7 +11,8 @@ from server.base.errors import ConcurrentWrite, SocialAccountHasPosts
 from server.base.identity import Clock
 from server.posts import forget as posts
 from server.projects import owned_apps
-from server.projects.projects import CommandError, ProjectRow
+from server.projects.projects import CommandError
+from server.projects.rows import ProjectRow
 from server.rpc import kept_answers
 
 # How often what is left is looked at again, because a call held or made it meanwhile, and how long after.

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 from generated.hitchpost.v1 import error_reason_pb2
 from server.app import App
 from server.base import logs
+from server.base.identity import utc_now
 from server.config import Settings
 from server.rpc.call import StreamingMethod
 from server.rpc.handlers import Handlers, ServerLoop
@@ -22,7 +23,9 @@ from server.rpc.lanes import Lane
 from server.rpc.layers import UnknownMethods
 from server.rpc.reflection import Reflection
 from server.rpc.registry import SERVICES
-from server.run import methods, watching
+from server.run import methods, served_tls, watching
+from server.run.served_tls import ServedTls
+from server.run.start import check_free
 from server.storage.database import database
 
 if TYPE_CHECKING:
@@ -36,23 +39,32 @@ MAX_HANDLED, HANDLERS = 2_000, 16
 
 
 class GrpcProcess:
-    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT)."""
+    """One gRPC worker. Several share a port: the kernel spreads connections over them (SO_REUSEPORT).
 
-    def __init__(self, app: App) -> None:
+    At its own address it is alone, so that a proxy can spread calls.
+    """
+
+    def __init__(self, app: App, own_address: str | None = None) -> None:
+        """Raises OSError when somebody listens at its own address."""
         settings = app.settings
         self._drain_timeout = settings.drain_timeout
         self._health = Health(database, [service.full_name for service in SERVICES])
         lanes = methods.lanes(settings)
         handlers = Handlers(lanes)
         server = _server(settings, handlers)
-        self.port = _bind(server, settings)
+        self.tls = served_tls.of(settings, utc_now)
+        self.port = _bind(server, settings.grpc_address, self.tls)
+        if own_address is not None:
+            # Whether ports are shared is said to gRPC once for all of a server's.
+            check_free("HITCHPOST_GRPC_OWN_PORTS", own_address)
+            _bind(server, own_address, self.tls)
         self._keys = KeyRing()
         self._loop = _loop(settings, server, handlers, lanes)
         self._watch = watching.Watch(
             watching.lanes(lanes),
             watching.database("grpc", database, self._health.database_answers),
             self._loop.look,
-            watching.Certificates(settings).look,
+            watching.certificates(self.tls),
         )
         for method in methods.composed(app, self._keys).values():
             if isinstance(method, StreamingMethod):
@@ -69,6 +81,8 @@ class GrpcProcess:
         self._health.start()
         self._keys.start()
         self._watch.start()
+        if self.tls is not None:
+            self.tls.start()
         self._loop.start()
 
     def stop(self) -> None:
@@ -77,6 +91,8 @@ class GrpcProcess:
         self._loop.stop(self._drain_timeout.total_seconds())
         self._keys.stop()
         self._watch.stop()
+        if self.tls is not None:
+            self.tls.stop()
         logs.calls.flush()
 
 
@@ -125,21 +141,15 @@ def _server_options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.Server, settings: Settings) -> int:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return server.add_insecure_port(settings.grpc_address)
-    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    credentials = grpc.ssl_server_credentials(
-        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
-        root_certificates=client_ca,
-        require_client_auth=client_ca is not None,
-    )
-    return server.add_secure_port(settings.grpc_address, credentials)
+def _bind(server: grpc.Server, address: str, served: ServedTls | None) -> int:
+    if served is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, served.credentials())
 
 
-def serve_grpc(app: App, ready: Event, stop: Event) -> None:
+def serve_grpc(app: App, ready: Event, stop: Event, own_address: str | None = None) -> None:
     """Serves gRPC until `stop` is set, then drains."""
-    process = GrpcProcess(app)
+    process = GrpcProcess(app, own_address)
     # What is here now stays: the collector need not look at it again and again, nor come so often.
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)

@@ -6,11 +6,13 @@ from functools import partial
 from server.app import App
 from server.base import logs
 from server.config import Settings
+from server.rpc.admin import AdminServicer
 from server.rpc.call import Method, StreamingMethod
 from server.rpc.key_ring import KeyRing
 from server.rpc.lanes import Lane
 from server.rpc.layers import admit, compose
 from server.rpc.platform_apps import PlatformAppServicer
+from server.rpc.rate_limits import RateLimits
 from server.rpc.registry import RPCS
 from server.rpc.social_accounts import SocialAccountServicer
 from server.rpc.social_posts import SocialPostServicer
@@ -25,9 +27,17 @@ def composed(app: App, keys: KeyRing) -> Mapping[str, Method | StreamingMethod]:
         SocialAccountServicer(app.accounts, app.attempts, app.confirmations, app.app_passwords, app.clock),
         SocialPostServicer(app.posts, app.dispatch, app.rehearsal, app.clock),
         PlatformAppServicer(app.platform_apps),
+        AdminServicer(app.clock, allow_http=app.settings.dev_mode),
     )
     by_type = {type(servicer): servicer for servicer in servicers}
-    return {path: compose(keys, rpc, by_type[rpc.servicer]) for path, rpc in RPCS.items()}
+    limits = _limits(app.settings)
+    return {path: compose(keys, rpc, by_type[rpc.servicer], limits) for path, rpc in RPCS.items()}
+
+
+def _limits(settings: Settings) -> RateLimits | None:
+    if settings.rate_limit is None:
+        return None
+    return RateLimits(settings.rate_limit, settings.rate_limit_burst)
 
 
 def lanes(settings: Settings) -> Mapping[str, Lane]:
@@ -47,7 +57,7 @@ class Calls:
     def __init__(self, app: App) -> None:
         self._keys = KeyRing()
         # Of a call that is for no method.
-        self.admit = partial(admit, self._keys, None)
+        self.admit = partial(admit, self._keys, None, None)
         self.methods = composed(app, self._keys)
         self.lanes = lanes(app.settings)
 

@@ -5,9 +5,11 @@ import errno
 import logging
 import socket
 import time
+from collections.abc import Set
 from threading import Event
 
 from server.base.errors import DatabaseUnavailable
+from server.config import Settings
 from server.storage import statement_log
 from server.storage.database import Database
 
@@ -16,6 +18,20 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 REMIND_SECONDS = 30.0
 _ADDRESSES = "give an address of this machine, such as 127.0.0.1 or 0.0.0.0, and a port"
+
+
+def check_addresses(settings: Settings, roles: Set[str]) -> None:
+    """Raises OSError, which names the setting, for an address of these roles at which nobody can listen."""
+    if "grpc" in roles:
+        check_free("HITCHPOST_GRPC_ADDRESS", settings.grpc_address)
+        for address in settings.own_addresses:
+            check_free("HITCHPOST_GRPC_OWN_PORTS", address)
+    if "web" in roles:
+        check_free("HITCHPOST_WEB_ADDRESS", settings.web_address)
+    if "worker" in roles and settings.worker_address is not None:
+        check_free("HITCHPOST_WORKER_ADDRESS", settings.worker_address)
+    if settings.metrics and settings.metrics_address is not None:
+        check_free("HITCHPOST_METRICS_ADDRESS", settings.metrics_address)
 
 
 def check_free(setting: str, address: str) -> None:

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -15,10 +14,10 @@ from starlette.routing import Route
 
 from server.base import metrics
 from server.base.errors import HitchpostError
-from server.base.identity import utc_now
 from server.config import Settings
 from server.rpc.lanes import Lane
-from server.run import tls, web_server
+from server.run import web_server
+from server.run.served_tls import ServedTls
 from server.storage import schema
 from server.storage.database import Database
 from server.storage.database import database as stored
@@ -116,21 +115,11 @@ def database(role: str, watched: Database, alive: Callable[[], bool]) -> Callabl
     return look
 
 
-class Certificates:
-    """When those of the gRPC server end. They are read now and then, since files are replaced."""
+def certificates(served: ServedTls | None) -> Callable[[], None]:
+    """When those end that new connections are served with; None: there is no TLS."""
 
-    every = 60.0
+    def look() -> None:
+        for file, end in (served.expiry() if served else {}).items():
+            metrics.certificate_expiry.labels(file).set(end.timestamp())
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._next = 0.0
-
-    def look(self) -> None:
-        """Reads them, if it is time to."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + self.every
-        # A file that is just being replaced is read the next time.
-        with suppress(tls.TlsUnusable):
-            for file, end in tls.ends(self._settings, utc_now()).items():
-                metrics.certificate_expiry.labels(file).set(end.timestamp())
+    return look

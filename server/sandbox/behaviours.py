@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from server.storage.models import SandboxBehaviour as B
+from server.storage.sandbox_models import SandboxBehaviour as B
 from server.storage.statements import Command, Statement, jsonb, param
 
 # The kinds of calls: what a login needs, an upload, and a post.

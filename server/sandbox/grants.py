@@ -14,7 +14,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from server.base.vault import fingerprint
 from server.storage.database import database
 from server.storage.forgetting import Forgetting
-from server.storage.models import SandboxGrant as G
+from server.storage.sandbox_models import SandboxGrant as G
 from server.storage.statements import Command, Statement, jsonb, param, params
 
 PREFIXES = {"login": "sbx_login_", "code": "sbx_code_", "access": "sbx_at_", "refresh": "sbx_rt_"}

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from server.base.identity import new_id
 from server.sandbox.answers import Refused
 from server.storage.forgetting import Forgetting
-from server.storage.models import SandboxMedia as M
-from server.storage.models import SandboxPost as P
+from server.storage.sandbox_models import SandboxMedia as M
+from server.storage.sandbox_models import SandboxPost as P
 from server.storage.statements import Command, Statement, jsonb, param, params
 
 KEPT = timedelta(days=30)

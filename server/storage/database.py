@@ -19,7 +19,7 @@ import peewee
 import psycopg2
 from psycopg2 import errors as pg
 
-from server.base import errors, metrics
+from server.base import errors, metrics, tracing
 from server.storage import unreachable
 from server.storage.session import Session
 from server.storage.watchdog import CUT_SECONDS, Watchdog
@@ -69,6 +69,12 @@ class Database:
 
         Raises DatabaseUnavailable, StatementTimeout, ConcurrentWrite, or what CONSTRAINT_ERRORS says.
         """
+        if tracing.on:
+            with tracing.statement(statement.label):
+                return self._run(statement, arguments)
+        return self._run(statement, arguments)
+
+    def _run(self, statement: "Prepared", arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
         start = time.monotonic()
         try:
             session = self._session()

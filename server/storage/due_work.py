@@ -15,7 +15,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from server.base import metrics
+from server.base import metrics, tracing
 from server.base.errors import HitchpostError
 from server.storage import due_rows
 from server.storage.due_rows import Backlog, Queues
@@ -224,6 +224,10 @@ class Handling(Generic[Row]):
             leased, until = taken
             if stop.is_set() or time.monotonic() >= until:
                 self._kind.retry(leased, 0)
+            elif tracing.on:
+                made_in = getattr(leased.row, "trace_context", None)
+                with tracing.due_work(self.name, leased.attempt, made_in):
+                    self._attempt(leased)
             else:
                 self._attempt(leased)
         return found
@@ -235,6 +239,7 @@ class Handling(Generic[Row]):
             return None
 
     def _attempt(self, leased: Leased[Row]) -> None:
+        log.debug("due work begins", extra={"kind": self.name, "attempt": leased.attempt})
         try:
             self._handle(leased)
         except HitchpostError:

@@ -4,15 +4,8 @@ that the migrations add up to these models. Each table is queried by one module 
 import peewee
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
-from server.storage.database import database
-
-
-class Model(peewee.Model):
-    """A table named like its class."""
-
-    class Meta:
-        database = database.peewee
-        legacy_table_names = False
+from server.storage.model import Model
+from server.storage.sandbox_models import SandboxBehaviour, SandboxGrant, SandboxMedia, SandboxPost
 
 
 class Project(Model):
@@ -34,6 +27,29 @@ class ApiKey(Model):
     read_only = peewee.BooleanField()
     create_time = DateTimeTZField()
     revoke_time = DateTimeTZField(null=True)
+
+
+class AdminKey(Model):
+    """A key of no project, which administers all of them, by the SHA-256 of its text (projects.py)."""
+
+    id = peewee.TextField(primary_key=True)
+    name = peewee.TextField()
+    hash = peewee.BlobField(unique=True)
+    read_only = peewee.BooleanField()
+    create_time = DateTimeTZField()
+    revoke_time = DateTimeTZField(null=True)
+
+
+class AdminEvent(Model):
+    """What was done to a project or a key, by which admin key; without one from a shell (admin_events.py)."""
+
+    id = peewee.TextField(primary_key=True)
+    api_key_id = peewee.TextField(null=True)
+    action = peewee.TextField()
+    # "" when it concerns an admin key.
+    project_id = peewee.TextField()
+    subject = peewee.TextField()
+    create_time = DateTimeTZField()
 
 
 class PlatformApp(Model):
@@ -160,6 +176,8 @@ class TokenRevocation(Model):
     context = peewee.BlobField(null=True)
     connection = peewee.TextField(null=True)
     platform_app_id = peewee.TextField(null=True)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project", "id")
@@ -258,6 +276,8 @@ class SocialPostTarget(Model):
     # What its steps have brought, and what became of its follow-ups (publish/records.py).
     steps = BinaryJSONField(index=False)
     follow_ups = BinaryJSONField(index=False)
+    # The call that has made it due, as a `traceparent`, if somebody traces.
+    trace_context = peewee.TextField(null=True)
 
     class Meta:
         primary_key = peewee.CompositeKey("project_id", "social_post", "social_account")
@@ -337,52 +357,11 @@ class AuditEvent(Model):
         primary_key = peewee.CompositeKey("project", "id")
 
 
-class SandboxGrant(Model):
-    """A login, code or token that the sandbox platform issued, by its SHA-256 (web/sandbox_grants.py)."""
-
-    hash = peewee.BlobField(primary_key=True)
-    kind = peewee.TextField()
-    handle = peewee.TextField()
-    detail = BinaryJSONField(index=False)
-    expire_time = DateTimeTZField(index=True)
-
-
-class SandboxPost(Model):
-    """What was published on the sandbox platform; a comment has what it replies to (sandbox/)."""
-
-    id = peewee.TextField(primary_key=True)
-    handle = peewee.TextField()
-    reply_to = peewee.TextField(null=True)
-    text = peewee.TextField()
-    media = BinaryJSONField(index=False)
-    visibility = peewee.TextField()
-    create_time = DateTimeTZField(index=True)
-
-
-SandboxPost.add_index(SandboxPost.reply_to, where=SandboxPost.reply_to.is_null(False))
-
-
-class SandboxMedia(Model):
-    """A file that was uploaded to the sandbox platform (sandbox/)."""
-
-    id = peewee.TextField(primary_key=True)
-    handle = peewee.TextField()
-    content_type = peewee.TextField()
-    content = peewee.BlobField()
-    create_time = DateTimeTZField(index=True)
-
-
-class SandboxBehaviour(Model):
-    """How the sandbox platform was told to misbehave (sandbox/)."""
-
-    name = peewee.TextField(primary_key=True)
-    value = BinaryJSONField(index=False)
-    until_time = DateTimeTZField(null=True)
-
-
 TABLES = (
     Project,
     ApiKey,
+    AdminKey,
+    AdminEvent,
     PlatformApp,
     SocialAccount,
     SocialAccountToken,

@@ -23,7 +23,7 @@ def call(request: Request, wire: str) -> Call:
 
 
 def _metadata(headers: Headers) -> Iterator[tuple[str, str | bytes]]:
-    """What goes with a call by gRPC, too: key, owner and request id, each as often as it came."""
+    """What goes with a call by gRPC, too: key, owner, request id and trace, each as often as it came."""
     for raw_name, value in headers.raw:
         name = raw_name.decode("latin-1")
         if name == "x-external-id" and not value.isascii():
@@ -31,7 +31,7 @@ def _metadata(headers: Headers) -> Iterator[tuple[str, str | bytes]]:
             yield "x-external-id-bin", value
         elif name == "x-external-id-bin":
             yield name, _decoded(value)
-        elif name in ("authorization", "x-external-id", "x-request-id"):
+        elif name in ("authorization", "x-external-id", "x-request-id", "traceparent", "tracestate"):
             yield name, value.decode("latin-1")
 
 

@@ -6,7 +6,15 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
-from server.base.errors import EtagMismatch, HitchpostError, Internal, InvalidArgument, Kind, reason_name
+from server.base.errors import (
+    EtagMismatch,
+    HitchpostError,
+    Internal,
+    InvalidArgument,
+    Kind,
+    RateLimited,
+    reason_name,
+)
 from server.rpc.call import Call
 
 HTTP_STATUS = {
@@ -23,6 +31,8 @@ HTTP_STATUS = {
     Kind.RESOURCE_EXHAUSTED: 503,
     Kind.DEADLINE_EXCEEDED: 503,
 }
+# Of a kind that is 503 otherwise, where the server is at its limit and not who calls.
+TOO_MANY = 429
 
 
 def problem(error: HitchpostError, status: int | None = None) -> JSONResponse:
@@ -30,7 +40,7 @@ def problem(error: HitchpostError, status: int | None = None) -> JSONResponse:
 
     Its kind has the status, unless one is given.
     """
-    status = status or HTTP_STATUS[error.kind]
+    status = status or (TOO_MANY if isinstance(error, RateLimited) else HTTP_STATUS[error.kind])
     title = error.kind.name.replace("_", " ").capitalize()
     document = {"type": "about:blank", "title": title, "status": status, **facts(error)}
     return JSONResponse(document, status, _headers(error), "application/problem+json")

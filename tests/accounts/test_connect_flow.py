@@ -13,6 +13,7 @@ import grpc
 import httpx2
 import pytest
 
+from server.base.identity import utc_now
 from server.projects import projects
 from tests.conftest import Running
 from tests.kit.support import Client, failure, recorder, unique
@@ -72,7 +73,7 @@ def by_complete_auth(flow: Flow, callback_url: str) -> tuple[str, str]:
 
 @pytest.fixture(params=[by_web, by_complete_auth], ids=lambda finish: finish.__name__)
 def flow(request: pytest.FixtureRequest, client: Client) -> Iterator[Flow]:
-    projects.add_redirect_url(projects.find(client.project_id), RETURN_URL)
+    projects.add_redirect_url(projects.find(client.project_id), RETURN_URL, utc_now())
     with Person(unique("person")) as person:
         yield Flow(client, person, request.param)
 
@@ -381,7 +382,7 @@ REDIRECT_URLS = {
 
 @pytest.mark.parametrize("url", REDIRECT_URLS)
 def test_redirect_urls_are_on_the_allow_list_exactly(url: str, client: Client) -> None:
-    projects.add_redirect_url(projects.find(client.project_id), "https://app.example.com/done")
+    projects.add_redirect_url(projects.find(client.project_id), "https://app.example.com/done", utc_now())
     request = {"platform": "PLATFORM_SANDBOX", "redirect_url": url}
     if REDIRECT_URLS[url]:
         assert client("SocialAccountService/CreateAuthUrl", **request).url

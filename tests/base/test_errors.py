@@ -73,6 +73,7 @@ def test_a_request_with_very_many_faults_still_fits_into_the_trailers() -> None:
 
 def test_messages_are_no_docstrings_which_python_may_leave_out() -> None:
     program = (
+        "import server.base.admin_errors\n"
         "from server.base.errors import HitchpostError as E\n"
         "assert False, 'assertions are left out, too'\n"
         "print(E.__doc__, *sorted(c.message for c in E.__subclasses__()), sep='\\n')"

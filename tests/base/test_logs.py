@@ -1,8 +1,10 @@
 """The lines of calls: gathered, written in order by one thread, whole, bounded, and never waited for."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def numbers(text: bytes) -> list[int]:
-    """The numbers of the calls whose lines are whole: a file is read while its last line is being written, too."""
+    """The numbers of the calls whose lines are whole: the last may still be being written."""
     whole = text[: text.rfind(b"\n") + 1]
     return [line["number"] for line in map(json.loads, whole.splitlines()) if line["message"] == "call"]
 
@@ -112,3 +114,60 @@ def test_no_write_is_longer_than_a_pipe_takes_as_a_whole(
         assert log.flush()
     assert numbers(b"".join(written)) == list(range(500))
     assert all(len(data) <= 4096 and data.endswith(b"\n") for data in written)
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[Path]:
+    """The process's log, for now in this file."""
+    before, path = logs._Log.stream, tmp_path / "log"
+    with path.open("w") as stream:
+        logs.configure("INFO", stream)
+        yield path
+        logs.configure("INFO", before)
+
+
+def test_lines_of_every_kind_have_one_order(configured: Path) -> None:
+    log = logging.getLogger("server.kinds")
+    log.info("plain")
+    log.warning("more", extra={"cause": "that", "name_of": "it"})
+    logging.getLogger("somebody.else").error("foreign %s", "line")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        log.exception("broken", extra={"kind": "k"})
+    logs.debug(True)
+    log.debug("little")
+    logs.debug(False)
+    logs.calls({"method": "m", "code": "OK"})
+    logs.calls._lose(1)
+    assert logs.calls.flush()
+    logs.calls._tell_lost()
+    lines = [json.loads(line) for line in configured.read_text().splitlines()]
+    assert {tuple(line)[:5] for line in lines} == {("time", "level", "logger", "process", "message")}
+    kinds = {line["message"]: line for line in lines}
+    lost = "lines of calls were lost"
+    assert {"plain", "more", "foreign line", "broken", "little", "call", lost} <= set(kinds)
+    assert all(datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0) for line in lines)
+    assert list(kinds["more"])[5:] == ["cause", "name_of"]
+    assert list(kinds["call"])[5:] == ["method", "code"]
+    assert "ValueError: why" in kinds["broken"]["exc_info"]
+
+
+@pytest.mark.parametrize(("level", "calls"), [("INFO", True), ("WARNING", False)])
+def test_a_level_changes_for_calls_too_and_comes_back(configured: Path, level: str, calls: bool) -> None:
+    with configured.open("a") as stream:
+        logs.configure(level, stream)
+        for on in (None, True, False):
+            if on is not None:
+                logs.debug(on)
+            logs.calls({"number": on})
+            logging.getLogger("server.some").debug("%s", on)
+        assert logs.calls.flush()
+        lines = [json.loads(line) for line in configured.read_text().splitlines()]
+        assert [line["number"] for line in lines if line["message"] == "call"] == (
+            [None, True, False] if calls else [True]
+        )
+        assert [line["message"] for line in lines if line["level"] == "DEBUG"] == ["True"]
+        changes = [line["to"] for line in lines if line["message"] == "the level of the log changes"]
+        assert changes == ["DEBUG", level]
+        logs.configure("INFO", stream)

@@ -1,52 +1,16 @@
 """The story in every language that this machine has: each client must pass every step of cases/story.yaml."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.clients.languages import CHAPTERS, LANGUAGES, play
 from tests.kit.certificates import Authority
-from tests.kit.servers import REPOSITORY, local_channel, serving
+from tests.kit.servers import local_channel, serving
 
-CLIENTS = Path(__file__).parent
-STORY = REPOSITORY / "tests" / "cases" / "story.yaml"
-CHAPTERS: list[dict[str, object]] = yaml.safe_load(STORY.read_text())
 STEPS = [str(chapter["step"]) for chapter in CHAPTERS]
-# HTTP has no deadline that a server is told of, and REST no stream to cancel; TLS is that of the gRPC port.
-ONLY_GRPC = frozenset({"deadline", "cancellation", "tls", "tls_without_ca"})
-BUILD_SECONDS = 900
-RUN_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Language:
-    """What a language's toolchain is, how it builds and runs its client, in the client's folder, and which
-    steps it leaves out."""
-
-    tools: list[str]
-    build: list[list[str]]
-    run: list[str]
-    leaves_out: frozenset[str] = frozenset()
-
-    def mark(self, step: str, passed: list[str]) -> str:
-        """What the table has for a step."""
-        return "ok" if step in passed else "left out" if step in self.leaves_out else "-"
-
-
-LANGUAGES = {
-    "python": Language([], [], [sys.executable, "-m", "tests.clients.python.story"]),
-    "go": Language(["go"], [["make", "build"]], ["./story"]),
-    "typescript": Language(["node", "npm"], [["make", "build"]], ["node", "dist/story.js"]),
-    "java": Language(["java", "mvn"], [["make", "build"]], ["java", "-jar", "target/story.jar"]),
-    "rust": Language(["cargo"], [["make", "build"]], ["target/release/story"]),
-    "rest": Language(["node", "npm"], [["make", "build"]], ["node", "dist/story.js"], leaves_out=ONLY_GRPC),
-}
 passed: dict[str, list[str]] = {}
 
 
@@ -94,22 +58,7 @@ def test_the_story(name: str, story: dict[str, str], tmp_path: Path) -> None:
     missing = [tool for tool in language.tools if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{name}: this machine has no {', '.join(missing)}")
-    folder = REPOSITORY if name == "python" else CLIENTS / name
-    chapters = [chapter for chapter in CHAPTERS if chapter["step"] not in language.leaves_out]
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(chapters))
-    # Beside python are the programs of this environment: buf, and protoc by its Python name.
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = os.environ | {"PATH": path, "GRPC_VERBOSITY": "NONE"} | story
-    environment["HITCHPOST_STORY"] = str(tmp_path / "story.yaml")
-    for command in language.build:
-        built = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS
-        )
-        assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
-    ran = subprocess.run(
-        language.run, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS
-    )
-    words = [line.split() for line in ran.stdout.splitlines()]
-    passed[name] = [word[1] for word in words if len(word) == 3 and (word[0], word[2]) == ("step", "ok")]
-    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
-    assert passed[name] == [chapter["step"] for chapter in chapters]
+    played = play(name, story, tmp_path)
+    passed[name] = played.passed
+    assert played.code == 0, played.said
+    assert played.passed == language.steps

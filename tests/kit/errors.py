@@ -3,6 +3,7 @@
 import string
 
 from generated.hitchpost.v1.error_reason_pb2 import ErrorReason
+from server.base import admin_errors as _admin_errors  # noqa: F401 (its classes are looked for below)
 from server.base.errors import FieldViolation, HitchpostError, InvalidArgument
 
 

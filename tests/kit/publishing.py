@@ -195,12 +195,12 @@ def target_state(target: Any) -> str:
     return pb.SocialPostTargetState.Name(target.state).removeprefix("SOCIAL_POST_TARGET_STATE_")
 
 
-def due_in(sql: Sql, post_id: str) -> float | None:
-    """In how many seconds something is due of the post's only target."""
+def due_in(sql: Sql, post_id: str, since: datetime | None = None) -> float | None:
+    """In how many seconds something is due of the post's only target: from now on, or from then on."""
     [(seconds,)] = sql(
-        "SELECT extract(epoch FROM due_time - now())::float8 FROM social_post_target "
+        "SELECT extract(epoch FROM due_time - coalesce(%s, now()))::float8 FROM social_post_target "
         "WHERE social_post_id = %s",
-        post_id,
+        *(since, post_id),
     )
     assert seconds is None or isinstance(seconds, float)
     return seconds

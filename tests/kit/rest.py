@@ -69,7 +69,9 @@ class HttpError(grpc.RpcError):
         self.response = response
         assert response.headers["content-type"] == "application/problem+json", response.text
         self.problem = response.json()
-        assert response.status_code == self.problem["status"] == STATUS[self.problem["code"]], response.text
+        limited = self.problem["reason"] == "ERROR_REASON_RATE_LIMITED"
+        wanted = 429 if limited else STATUS[self.problem["code"]]
+        assert response.status_code == self.problem["status"] == wanted, response.text
         assert (response.status_code == 401) == ("www-authenticate" in response.headers)
 
     def code(self) -> grpc.StatusCode:

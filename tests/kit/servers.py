@@ -19,7 +19,7 @@ import pytest
 from server.base.logs import FLUSH_SECONDS
 from server.run.supervisor import GRPC_ENVIRONMENT
 from tests.conftest import ENCRYPTION_KEY
-from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique
+from tests.kit.support import CALL_LOOP, MESSAGES, PLATFORMS_FILE, Client, free_port, unique, whole_lines
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -29,6 +29,7 @@ SERVICES = (
     "hitchpost.v1.SocialAccountService",
     "hitchpost.v1.SocialPostService",
     "hitchpost.v1.PlatformAppService",
+    "hitchpost.v1.AdminService",
 )
 # What servers of this run have logged, for the leak test.
 LOG_FILES: list[Path] = []
@@ -64,12 +65,12 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def hitchpost(
-    *arguments: str, seconds: float = START_SECONDS, typed: str = "", **settings: str
+    *arguments: str, seconds: float = START_SECONDS, typed: str = "", code: Path = REPOSITORY, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end, with this on its stdin."""
+    """Runs the command to its end, with this on its stdin; `code` is the folder of another version."""
     return subprocess.run(
         [sys.executable, "-m", "server", *arguments],
-        cwd=REPOSITORY,
+        cwd=code,
         env=environment(**settings),
         input=typed,
         capture_output=True,
@@ -87,9 +88,9 @@ def refused(*arguments: str, **settings: str) -> str:
     return lines[0]
 
 
-def printed(*arguments: str, **settings: str) -> str:
-    """What the command prints when it succeeds."""
-    ran = hitchpost(*arguments, **settings)
+def printed(*arguments: str, code: Path = REPOSITORY, **settings: str) -> str:
+    """What the command prints when it succeeds; `code` is the folder of another version."""
+    ran = hitchpost(*arguments, code=code, **settings)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -130,14 +131,16 @@ class Server:
     settings: dict[str, str]
     log: Path
     output: Path
+    command: Sequence[str] = field(default=(sys.executable, "-m", "server"), kw_only=True)
+    folder: Path = field(default=REPOSITORY, kw_only=True)
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self, terminal: int | None = None) -> None:
         """Starts the process, its stdout a file or this terminal; `wait_ready` waits for it."""
         with self.log.open("ab") as errors, self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "serve"],
-                cwd=REPOSITORY,
+                [*self.command, "serve"],
+                cwd=self.folder,
                 env=environment(**self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output if terminal is None else terminal,
@@ -171,8 +174,7 @@ class Server:
         """The log's lines that have these values; those of calls are waited for until no more come."""
         if fields.get("message") == "call":
             self._wait_for_calls()
-        # Whoever writes may be in the middle of the last line.
-        lines = [json.loads(line) for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+        lines = [json.loads(line) for line in whole_lines(self.log) if line.startswith("{")]
         return [line for line in lines if fields.items() <= line.items()]
 
     def _wait_for_calls(self) -> None:

@@ -1,13 +1,15 @@
 """What tests are made of: a client that can be told whose key and which owner, and failures as data."""
 
 import atexit
+import functools
 import itertools
 import os
+import random
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,10 @@ PLATFORMS_FILE = Path(__file__).with_name("platforms.toml")
 GENERATED = settings(
     deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+# Below those that the kernel gives to outgoing connections, which might take one before its server does.
+_PORTS, _BLOCK = range(10_000, 32_000), 1_000
+_ports = itertools.count()
+_holders: list[socket.socket] = []
 _numbers = itertools.count()
 
 
@@ -60,10 +66,53 @@ def known_secret(text: str) -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on: no other run of the tests is given it, and no connection takes it."""
+    while True:
+        port = _first_port() + next(_ports) % (_BLOCK - 1) + 1
+        with socket.socket() as probe:
+            if _bound(probe, port):
+                return port
+
+
+@functools.cache
+def _first_port() -> int:
+    """The first port of this process's own block, on which a socket is kept as long as the process lives."""
+    for first in range(_PORTS.start, _PORTS.stop, _BLOCK):
+        holder = socket.socket()
+        if _bound(holder, first):
+            _holders.append(holder)
+            return first
+        holder.close()
+    raise AssertionError(f"other processes have all of {_PORTS}")
+
+
+def _bound(sock: socket.socket, port: int) -> bool:
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+def whole_lines(log: Path) -> list[str]:
+    """What stands in a log, without a last line that is still being written."""
+    return log.read_text().split("\n")[:-1]
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on at the moment.
+
+    The system gives none of these to connections.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000 - count)
+        try:
+            with ExitStack() as stack:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
 
 
 def stop_postgres(server: "PostgresServer") -> None:
@@ -128,6 +177,23 @@ def secrets_in(text: bytes) -> list[bytes]:
     return _TOKEN.findall(text) + keys + [known for known in _known if known in text]
 
 
+def known_key(key: str) -> str:
+    """An API key, for the leak test to look for."""
+    _key_starts.update(_KEY_START.findall(key.encode()))
+    return key
+
+
+def _but_new_key(method: str, answer: Message) -> bytes:
+    """The answer as the leak test is to see it: who makes a key is told its text, that once."""
+    if method != "AdminService/CreateApiKey":
+        return answer.SerializeToString()
+    known_key(answer.key)  # type: ignore[attr-defined]
+    kept = type(answer)()
+    kept.CopyFrom(answer)
+    kept.ClearField("key")
+    return kept.SerializeToString()
+
+
 def failure(error: grpc.RpcError) -> Failure:
     """The error as data. Every error has an ErrorInfo, so one without fails here."""
     status = rpc_status.from_call(error)
@@ -164,7 +230,10 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 class Client:
-    """Calls methods by name: client("SocialAccountService/GetSocialAccount", social_account_id=…)."""
+    """Calls methods by name: client("SocialAccountService/GetSocialAccount", social_account_id=…).
+
+    Methods of AdminService are called with `admin_key`, if there is one.
+    """
 
     def __init__(
         self,
@@ -173,26 +242,40 @@ class Client:
         *,
         owner: str | bytes | None = None,
         project_id: str = "",
+        admin_key: str | None = None,
     ) -> None:
         self.channel = channel
         self.key = key
-        if key is not None:
-            _key_starts.update(_KEY_START.findall(key.encode()))
+        self.admin_key = admin_key
+        for known in (key, admin_key):
+            if known is not None:
+                known_key(known)
         self.owner = owner
         self.project_id = project_id
 
     def as_owner(self, owner: str | bytes) -> "Client":
-        """The same key, confined to an owner; bytes go as x-external-id-bin."""
-        return Client(self.channel, self.key, owner=owner, project_id=self.project_id)
+        """The same keys, confined to an owner; bytes go as x-external-id-bin."""
+        return Client(
+            self.channel, self.key, owner=owner, project_id=self.project_id, admin_key=self.admin_key
+        )
 
     def with_key(self, key: str | None) -> "Client":
+        """This key and no other, also for methods of AdminService."""
         return Client(self.channel, key, owner=self.owner, project_id=self.project_id)
+
+    def key_for(self, method: str) -> str | None:
+        """The key that the method is called with."""
+        return self.admin_key or self.key if method.startswith("AdminService/") else self.key
 
     @property
     def metadata(self) -> list[tuple[str, str | bytes]]:
+        """Of calls of all services but AdminService."""
+        return self._metadata(self.key)
+
+    def _metadata(self, key: str | None) -> list[tuple[str, str | bytes]]:
         metadata: list[tuple[str, str | bytes]] = []
-        if self.key is not None:
-            metadata.append(("authorization", f"Bearer {self.key}"))
+        if key is not None:
+            metadata.append(("authorization", f"Bearer {key}"))
         if isinstance(self.owner, bytes):
             metadata.append(("x-external-id-bin", self.owner))
         elif self.owner is not None:
@@ -221,12 +304,14 @@ class Client:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         rpc = self.channel.unary_unary(f"/{descriptor.containing_service.full_name}/{descriptor.name}")
         try:
-            answer, call = rpc.with_call(raw, metadata=[*self.metadata, *extra], timeout=timeout)
+            metadata = [*self._metadata(self.key_for(method)), *extra]
+            answer, call = rpc.with_call(raw, metadata=metadata, timeout=timeout)
         except grpc.RpcError as error:
             recorder.add(str(error.details()), repr(error.trailing_metadata()))  # type: ignore[attr-defined]
             raise
-        recorder.add(answer, repr(call.trailing_metadata()))
-        return descriptor.output_type._concrete_class.FromString(answer), call
+        message = descriptor.output_type._concrete_class.FromString(answer)
+        recorder.add(_but_new_key(method, message), repr(call.trailing_metadata()))
+        return message, call
 
     def fails(self, method: str, request: Message | bytes | None = None, /, **fields: Any) -> Failure:
         """How the call fails; a call that succeeds fails the test."""

@@ -143,7 +143,33 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
         },
         "PlatformAppService/ListPlatformApps": {"external_ids": [owner], "platforms": ["PLATFORM_PINTEREST"]},
         "PlatformAppService/DeletePlatformApp": {"platform_app_id": client.app(owner).id},
+        "AdminService/CreateProject": {"name": unique("project")},
+        "AdminService/GetProject": {"project_id": client.project_id},
+        "AdminService/ListProjects": {"names": [unique("project")]},
+        "AdminService/AddRedirectUrl": {
+            "project_id": client.project_id,
+            "redirect_url": "https://app.example/done",
+        },
+        "AdminService/RemoveRedirectUrl": {
+            "project_id": client.project_id,
+            "redirect_url": "https://app.example/done",
+        },
+        "AdminService/CreateApiKey": {
+            "project_id": client.project_id,
+            "name": "backend",
+            "read_only": True,
+        },
+        "AdminService/ListApiKeys": {"project_ids": [client.project_id]},
+        "AdminService/RevokeApiKey": {"api_key_id": _spare_key(client)},
     }
+
+
+def _spare_key(client: Client) -> str:
+    """The id of a key that nobody calls with; of none, where the client may not make one."""
+    if client.admin_key is None:
+        return "key_" + "0" * 26
+    made = client("AdminService/CreateApiKey", project_id=client.project_id, name="spare")
+    return str(made.api_key.id)
 
 
 def valid_request(client: Client, method: str) -> Message:

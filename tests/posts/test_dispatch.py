@@ -570,11 +570,11 @@ def test_of_a_cancel_and_a_worker_one_wins_and_both_know(client: Client, sql: Sq
             leased, barrier = lease(sql, post), threading.Barrier(2)
 
             def begin(leased: Leased[Target] = leased, barrier: threading.Barrier = barrier) -> bool:
-                barrier.wait(10)
+                barrier.wait(60)
                 return records.begin(leased, {})
 
             def cancel(post: Any = post, barrier: threading.Barrier = barrier) -> Any:
-                barrier.wait(10)
+                barrier.wait(60)
                 return cancelled(client, post)
 
             begun, answer = (future.result(30) for future in (pool.submit(begin), pool.submit(cancel)))

@@ -195,7 +195,7 @@ def test_an_account_that_is_deleted_meanwhile_is_not_found(
         creating = pool.submit(client.fails, CREATE, social_post=post)
         eventually("the creation waits", lambda: sql(waiting, other.info.backend_pid))
         other.commit()
-        assert creating.result(10).what == ("NOT_FOUND", "SOCIAL_ACCOUNT_NOT_FOUND")
+        assert creating.result(60).what == ("NOT_FOUND", "SOCIAL_ACCOUNT_NOT_FOUND")
 
 
 # Updating.
@@ -358,7 +358,7 @@ def _at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
     barrier = threading.Barrier(count)
 
     def one(number: int) -> Any:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             return call(number)
         except grpc.RpcError as error:

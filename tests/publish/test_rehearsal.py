@@ -235,13 +235,13 @@ def test_a_medium_that_does_not_answer_in_time_is_no_problem(client: Client, sit
     with silent.serving() as slow:
         media = [{"url": slow}, *site.media("/gone.jpg")]
         post = {"caption": "hello", "social_account_ids": [account], "media": media}
-        problems = client(VALIDATE, social_post=post, timeout=3).problems
+        problems = client(VALIDATE, social_post=post, timeout=6).problems
     assert _fields(problems) == [(account, "BLUESKY", "media[1].url")]
 
 
 def test_many_media_are_looked_at_together(client: Client, site: Site) -> None:
     """Each of them waits for the others, so that one by one they would not come at all."""
-    waiting = threading.Barrier(4, timeout=10)
+    waiting = threading.Barrier(4, timeout=60)
 
     def answer(_: Request) -> Response:
         waiting.wait()

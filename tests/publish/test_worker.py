@@ -15,7 +15,7 @@ from tests.conftest import ENCRYPTION_KEY, Running
 from tests.kit.publishing import Crash, Posting, Scripted, Sql
 from tests.kit.servers import REPOSITORY, eventually
 from tests.kit.support import Client
-from tests.storage.test_clock import LIBRARY, needs_faketime
+from tests.run.test_wrong_clock import LIBRARY, needs_faketime
 
 
 def test_posts_are_the_workers_business() -> None:

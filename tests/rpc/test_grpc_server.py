@@ -26,7 +26,7 @@ from server.run import grpc as grpc_role
 from tests.conftest import Running
 from tests.kit.certificates import Authority, Identity
 from tests.kit.servers import SERVICES, eventually, local_channel, rows, serving
-from tests.kit.support import Client, code_of, failure, free_port, unique
+from tests.kit.support import Client, code_of, failure, free_port, unique, whole_lines
 
 LIST = "SocialAccountService/ListSocialAccounts"
 IMPORT = "SocialAccountService/ImportSocialAccount"
@@ -45,7 +45,7 @@ def locked(url: str, table: str) -> Iterator[None]:
 def health(channel: grpc.Channel, service: str = "") -> int:
     """What the server says about a service."""
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
 
 
 # Load.
@@ -280,6 +280,7 @@ def test_reflection_lists_the_services_and_resolves_their_messages(running: Runn
         "hitchpost.v1.SocialAccountService",
         "hitchpost.v1.SocialPostService",
         "hitchpost.v1.PlatformAppService",
+        "hitchpost.v1.AdminService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -308,6 +309,19 @@ def test_clients_may_ping_every_ten_seconds_even_without_calls(
     assert given["grpc.http2.min_ping_interval_without_data_ms"] <= 10_000
     assert given["grpc.keepalive_permit_without_calls"] == 1
     assert given["grpc.so_reuseport"] == 1
+
+
+def test_two_workers_cannot_listen_at_one_address_of_their_own(running: Running) -> None:
+    own = f"127.0.0.1:{free_port()}"
+    settings = running.settings.model_copy(update={"grpc_address": f"127.0.0.1:{free_port()}"})
+    app = replace(running.app, settings=settings)
+    first = grpc_role.GrpcProcess(app, own)
+    first.start()
+    try:
+        with pytest.raises(OSError, match=f"HITCHPOST_GRPC_OWN_PORTS: can.t listen on {own}"):
+            grpc_role.GrpcProcess(app, own)
+    finally:
+        first.stop()
 
 
 # Request ids and the log.
@@ -347,7 +361,7 @@ def test_a_missing_or_bad_request_id_is_replaced(client: Client, given: list[str
 def lines_of(log_file: Path, request_id: str) -> list[dict[str, Any]]:
     """What the log has about a call. Every line of the log is one JSON object."""
     logs.calls.flush()
-    lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+    lines = [json.loads(line) for line in whole_lines(log_file)]
     return [line for line in lines if line.get("request_id") == request_id]
 
 

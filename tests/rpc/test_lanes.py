@@ -61,12 +61,12 @@ def test_a_row_has_half_of_the_threads_and_others_go_on() -> None:
         for _ in range(50):
             other = quick({"other"})
             assert lane.put(other)
-            assert other.ended.wait(10)
+            assert other.ended.wait(60)
         assert begun(hot) == 2
         assert lane.waiting == 18
         for job in hot:
             job.may_end.set()
-        assert all(job.ended.wait(10) for job in hot)
+        assert all(job.ended.wait(60) for job in hot)
         assert lane.waiting == 0
 
 
@@ -86,7 +86,7 @@ def test_calls_of_one_row_keep_their_order() -> None:
         for made in jobs:
             lane.put(made)
         first.may_end.set()
-        assert all(made.ended.wait(10) for made in jobs)
+        assert all(made.ended.wait(60) for made in jobs)
     assert order == list(range(20))
 
 
@@ -94,28 +94,28 @@ def test_a_call_waits_for_all_its_rows_and_holds_none_meanwhile() -> None:
     with running(threads=2) as lane:
         holds_a, both, wants_b = Job({"a"}), quick({"a", "b"}), quick({"b"})
         lane.put(holds_a)
-        assert holds_a.begun.wait(10)
+        assert holds_a.begun.wait(60)
         lane.put(both)
         lane.put(wants_b)
-        assert wants_b.ended.wait(10), "the call that waits for a must not hold b"
+        assert wants_b.ended.wait(60), "the call that waits for a must not hold b"
         assert not both.begun.is_set()
         holds_a.may_end.set()
-        assert both.ended.wait(10)
+        assert both.ended.wait(60)
 
 
 def test_no_more_wait_than_may_and_a_row_has_half_of_the_places() -> None:
     with running(threads=2, max_waiting=10) as lane:
         hot, others = [Job({"hot"}) for _ in range(7)], [Job() for _ in range(20)]
         assert lane.put(hot[0])
-        assert hot[0].begun.wait(10)
+        assert hot[0].begun.wait(60)
         assert [lane.put(job) for job in hot[1:]] == [True] * 5 + [False]
         assert lane.put(others[0])
-        assert others[0].begun.wait(10)
+        assert others[0].begun.wait(60)
         assert [lane.put(job) for job in others[1:]] == [True] * 5 + [False] * 14
         assert lane.waiting == 10
         for job in (*hot, *others):
             job.may_end.set()
-        assert all(job.ended.wait(10) for job in (*hot[:6], *others[:6]))
+        assert all(job.ended.wait(60) for job in (*hot[:6], *others[:6]))
 
 
 @pytest.mark.parametrize("rows", [(), ("row",)])
@@ -129,5 +129,5 @@ def test_a_defect_costs_neither_the_thread_nor_the_row(
             lane.put(job)
         last = quick(rows)
         lane.put(last)
-        assert last.ended.wait(10)
+        assert last.ended.wait(60)
     assert len(caplog.records) == 5

@@ -24,6 +24,7 @@ SERVICES = {
     "hitchpost.v1.SocialAccountService",
     "hitchpost.v1.SocialPostService",
     "hitchpost.v1.PlatformAppService",
+    "hitchpost.v1.AdminService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",

@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from generated.hitchpost.v1 import admin_service_pb2 as admin_pb
 from generated.hitchpost.v1 import platform_app_service_pb2 as apps_pb
 from generated.hitchpost.v1 import social_account_service_pb2 as accounts_pb
 from generated.hitchpost.v1 import social_post_service_pb2 as posts_pb
@@ -11,7 +12,12 @@ from server.rpc.registry import ROWS, RPCS, SERVICES, WAITS_FOR_PLATFORM, Rpc
 from server.rpc.validation import CHECKS
 from tests.kit.support import PROTOS
 
-FILES: tuple[FileDescriptor, ...] = (accounts_pb.DESCRIPTOR, posts_pb.DESCRIPTOR, apps_pb.DESCRIPTOR)
+FILES: tuple[FileDescriptor, ...] = (
+    accounts_pb.DESCRIPTOR,
+    posts_pb.DESCRIPTOR,
+    apps_pb.DESCRIPTOR,
+    admin_pb.DESCRIPTOR,
+)
 
 
 def test_every_method_of_the_contract_is_there() -> None:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from server.storage.database import Database
 from tests.conftest import Running
 from tests.kit.platforms import Sandbox
-from tests.kit.support import Client, import_request, unique
+from tests.kit.support import Client, import_request, unique, whole_lines
 from tests.kit.web import serving
 
 CLIENTS_ACCEPT = 4 * 1024 * 1024
@@ -302,9 +302,7 @@ def test_lists_go_on_past_a_post_that_was_stored_too_large(
     large.append(grown(client, sql, 5_000_000))
     found = list(pages(client, LIST, page_size=page_size))
     assert list(chain(*found)) == newest_first(made)
-    logged = [
-        json.loads(line) for line in log_file.read_text().splitlines() if "too large for a list" in line
-    ]
+    logged = [json.loads(line) for line in whole_lines(log_file) if "too large for a list" in line]
     assert set(large) <= {line["id"] for line in logged}
 
 

@@ -21,7 +21,7 @@ from server.rpc.registry import Rpc
 from tests.conftest import ENCRYPTION_KEY
 from tests.kit.counter import DEFECT, KNOWN, SERVICE, Counter, Request, Response
 from tests.kit.servers import REPOSITORY, environment, eventually
-from tests.kit.support import Client, failure, free_port
+from tests.kit.support import Client, failure, free_port, whole_lines
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def read(call: Any) -> tuple[list[int], Any]:
 def calls_in(log_file: Path) -> list[dict[str, Any]]:
     """The lines of calls of Count."""
     logs.calls.flush()
-    logged = (json.loads(line) for line in log_file.read_text().splitlines() if line.startswith("{"))
+    logged = (json.loads(line) for line in whole_lines(log_file) if line.startswith("{"))
     return [line for line in logged if line["message"] == "call" and line["method"] == "Counter/Count"]
 
 

@@ -71,6 +71,8 @@ def test_what_projects_refuse(settings: dict[str, str], project: str) -> None:
     )
     assert "1 to 255 characters" in refused("projects", "create", " ", **settings)
     url = "https://example.com"
+    absent = refused("projects", "remove-redirect-url", project, url, **settings)
+    assert "is not on the allow-list" in absent
     assert "no project 'nobody'" in refused("projects", "add-redirect-url", "nobody", url, **settings)
     assert "must be http:" in refused("projects", "add-redirect-url", project, "ftp://x", **settings)
     assert listed("projects", "list", **settings) == before
@@ -103,6 +105,20 @@ def test_keys_are_listed_with_their_rights_and_revoked_once(settings: dict[str, 
     assert revoked[2].startswith("revoked 20")
     assert kept == dashboard
     assert f"no key {backend[0]!r} in use" in refused("keys", "revoke", backend[0], **settings)
+
+
+def test_admin_keys_are_no_projects(settings: dict[str, str], project: str) -> None:
+    key = printed("keys", "create", "--admin", "--name", "ops", **settings).strip()
+    printed("keys", "create", "--admin", "--read-only", **settings)
+    ops, auditor = listed("keys", "list", "--admin", **settings)
+    assert ops[1:] == ["admin read-write", "in use", "ops"]
+    assert auditor[1:] == ["admin read-only", "in use", ""]
+    assert listed("keys", "list", project, **settings) == []
+    assert key not in printed("keys", "list", "--admin", **settings)
+    printed("keys", "revoke", ops[0], **settings)
+    assert listed("keys", "list", "--admin", **settings)[0][2].startswith("revoked 20")
+    for arguments in (["create"], ["create", project, "--admin"], ["list"], ["list", project, "--admin"]):
+        assert "PROJECT, or --admin" in refused("keys", *arguments, **settings)
 
 
 def test_what_keys_refuse(settings: dict[str, str]) -> None:

@@ -139,3 +139,10 @@ def test_as_root_a_home_that_is_open_anyway_will_do(private_home: Path) -> None:
     private_home.chmod(0o755)
     with pytest.raises(Started):
         embedded.start(private_home / "data")
+
+
+def test_an_installation_without_it_says_what_to_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "WHEEL", "a_wheel_that_nobody_has")
+    with pytest.raises(embedded.NotInstalled, match=r"HITCHPOST_DATABASE_URL .* hitchpost\[embedded\]$"):
+        embedded.start(data_dir)
+    assert not data_dir.exists()

@@ -45,14 +45,6 @@ def two_workers(run_dir: Path, new_database: Callable[[], str]) -> Iterator[Serv
         yield server
 
 
-@pytest.fixture
-def empty_database(postgres: Any) -> str:
-    """A database without any table."""
-    name = unique("empty").replace("-", "_")
-    rows(postgres.get_uri(), f"CREATE DATABASE {name} TEMPLATE template1")
-    return postgres.get_uri(database=name)
-
-
 def list_accounts(client: Client) -> str:
     """The status code of a call that reads."""
     return code_of(lambda: client("SocialAccountService/ListSocialAccounts", timeout=10))

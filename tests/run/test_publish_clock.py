@@ -11,7 +11,7 @@ import pytest
 from server.base.identity import utc_now
 from tests.kit.servers import eventually, local_channel, serving
 from tests.kit.support import unique
-from tests.storage.test_clock import needs_faketime, off_by
+from tests.run.test_wrong_clock import needs_faketime, off_by
 from tests.storms.publish_platform import publish_platform, times
 
 POSTS = 20

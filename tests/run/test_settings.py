@@ -28,6 +28,8 @@ WRONG = [
     ("data_dir", f"{A_FILE}/below", "must be a folder, or the path of one that can be made"),
     ("dev_mode", SECRET, A_BOOLEAN),
     ("grpc_address", SECRET, "must be host:port, such as 127.0.0.1:50051 or [::1]:50051"),
+    ("grpc_own_ports", "0", "is 0; it must be a whole number from 1 to 65535"),
+    ("grpc_own_ports", "127.0.0.1:50061", "must be a whole number from 1 to 65535"),
     ("web_address", "localhost:70000", "must be host:port, such as 127.0.0.1:50051 or [::1]:50051"),
     ("public_url", SECRET, "must begin with http:// or https://"),
     ("public_url", "https://", "must have a host, such as https://hitchpost.example.com"),
@@ -52,6 +54,9 @@ WRONG = [
     ("metrics_address", SECRET, "must be host:port, such as 127.0.0.1:50051 or [::1]:50051"),
     ("call_loop", SECRET, "must be own or grpc"),
     ("max_waiting_calls", "0", "is 0; it must be a whole number, 1 or more"),
+    ("rate_limit", "0", "is 0; it must be a whole number, 1 or more"),
+    ("rate_limit", "0.5", "must be a whole number, 1 or more"),
+    ("rate_limit_burst", "0", "is 0; it must be a whole number, 1 or more"),
     ("encryption_keys", SECRET, "must be Fernet keys (32 bytes in URL-safe base64), joined by commas"),
     ("tls_cert", f"/{SECRET}.pem", A_FILE_THAT_EXISTS),
     ("tls_key", "/", A_FILE_THAT_EXISTS),
@@ -110,6 +115,35 @@ def test_each_of_several_wrong_settings_is_named(monkeypatch: pytest.MonkeyPatch
 def test_settings_that_do_not_agree_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = complaints(monkeypatch, tls_cert=A_FILE)
     assert lines == ["settings: HITCHPOST_TLS_CERT and HITCHPOST_TLS_KEY go together"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"grpc_address": "127.0.0.1:50062"},
+            "HITCHPOST_GRPC_ADDRESS has a port of HITCHPOST_GRPC_OWN_PORTS",
+        ),
+        ({"web_address": "0.0.0.0:50061"}, "which are 50061 to 50062"),
+        (
+            {"worker_address": "[::1]:50062"},
+            "HITCHPOST_WORKER_ADDRESS has a port of HITCHPOST_GRPC_OWN_PORTS",
+        ),
+        ({"grpc_own_ports": "65535"}, "would end at 65536 with 2 workers, and 65535 is the last port"),
+    ],
+)
+def test_own_ports_are_nobody_elses(
+    settings: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [line] = complaints(monkeypatch, **{"workers": "2", "grpc_own_ports": "50061"} | settings)
+    assert line.startswith("settings: HITCHPOST_")
+    assert said in line
+
+
+def test_own_addresses_have_the_host_of_the_shared_one() -> None:
+    settings = Settings(grpc_address="[::1]:50051", grpc_own_ports=50061, workers=2, pin_workers=False)
+    assert settings.own_addresses == ["[::1]:50061", "[::1]:50062"]
+    assert Settings(workers=2, pin_workers=False).own_addresses == []
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_1() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.config import Settings
 from server.run.tls import TlsUnusable, examine
@@ -20,6 +21,9 @@ SERVER = AUTHORITY.identity("server", valid=100 * DAY)
 OTHER = AUTHORITY.identity("other")
 GARBAGE = b"-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n"
 GARBAGE_KEY = b"-----BEGIN PRIVATE KEY-----\nZ2FyYmFnZQ==\n-----END PRIVATE KEY-----\n"
+UNUSUAL = ec.generate_private_key(ec.SECP256K1()).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
 LONG = Authority("long", valid=1000 * DAY).certificate
 
 
@@ -78,6 +82,7 @@ UNUSABLE = {
     "certificate for key": (Files(key=SERVER.certificate), KEY, "holds a certificate, but no private key"),
     "encrypted key": (Files(key=encrypted(SERVER)), KEY, "is encrypted with a passphrase"),
     "another's key": (Files(key=OTHER.key), KEY, "does not belong to the certificate in HITCHPOST_TLS_CERT"),
+    "key of a kind": (Files(key=UNUSUAL), KEY, "is of a kind that gRPC does not serve with"),
     "empty CA": (Files(client_ca=b""), CLIENT_CA, "tls_client_ca.pem is empty"),
     "no CA": (Files(client_ca=b"hello"), CLIENT_CA, "holds no certificate that can be read"),
     "expired CA": (Files(client_ca=expired_ca), CLIENT_CA, "expired on"),

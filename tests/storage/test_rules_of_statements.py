@@ -12,7 +12,7 @@ from tests.kit.statements import SINGLE, lists
 
 # Small and everywhere; found by a secret alone, before anybody knows whose it is; the sandbox's own.
 SANDBOX = {"sandbox_grant", "sandbox_post", "sandbox_media", "sandbox_behaviour"}
-ELSEWHERE = {"project", "api_key", "auth_session", *SANDBOX}
+ELSEWHERE = {"project", "api_key", "admin_key", "admin_event", "auth_session", *SANDBOX}
 # What looks after the rows of all projects at once, and so can't name one: due work, and forgetting.
 OF_ALL_PROJECTS = ("lease", "backlog", "forget")
 

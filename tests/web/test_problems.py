@@ -6,9 +6,9 @@ import httpx2
 import pytest
 from google.rpc import error_details_pb2
 
-from server.base.errors import HitchpostError, InvalidArgument, Kind
+from server.base.errors import HitchpostError, InvalidArgument, Kind, RateLimited
 from server.rpc.status import to_status
-from server.web.problems import HTTP_STATUS, problem
+from server.web.problems import HTTP_STATUS, TOO_MANY, problem
 from tests.conftest import Running
 from tests.kit.errors import CLASSES, SENT, example
 from tests.kit.web import get
@@ -23,7 +23,8 @@ def test_a_problem_says_what_the_status_says(reason: str) -> None:
     status.details[0].Unpack(info)
     assert (said["reason"], said["metadata"]) == (info.reason, dict(info.metadata))
     assert (Kind[said["code"]], said["detail"]) == (status.code, status.message)
-    assert said["status"] == response.status_code == HTTP_STATUS[error.kind]
+    wanted = TOO_MANY if isinstance(error, RateLimited) else HTTP_STATUS[error.kind]
+    assert said["status"] == response.status_code == wanted
     assert response.headers["content-type"] == "application/problem+json"
     assert ("retry-after" in response.headers) == (error.retry_after is not None)
     expected = [{"field": "media[0].url", "description": "must be a URL"}]

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
+from server.base.identity import utc_now
 from server.base.vault import fingerprint
 from server.projects import projects
 from server.web.callback import CallbackPage
@@ -65,7 +66,7 @@ def test_the_application_is_told_the_same_again(client: Client, person: Person) 
     """Of a profile that somebody else has, too."""
     with Person(unique("first"), [person.pages]) as first:
         first.open(first.agree(start(client, external_id="alice"), share=[person.pages]))
-    projects.add_redirect_url(projects.find(client.project_id), RETURN_URL)
+    projects.add_redirect_url(projects.find(client.project_id), RETURN_URL, utc_now())
     callback_url = person.agree(start(client, external_id="bob", redirect_url=RETURN_URL))
     told = person.open(callback_url).headers["location"]
     query = parse_qs(urlsplit(told).query)

@@ -91,7 +91,7 @@ def test_what_is_sent_and_answered_is_as_described(
         assert wrong(document, schema, body) == []
         assert wrong(document, schema, {**body, "unknown": 1})
     url = f"http://{running.settings.web_address}{path}"
-    headers = {"Authorization": f"Bearer {client.key}"}
+    headers = {"Authorization": f"Bearer {client.key_for(method)}"}
     answer = httpx2.request(verb, url, params=query, json=body, headers=headers, trust_env=False)
     [(kind, content)] = _content(document, described, answer.status_code).items()
     assert answer.headers["content-type"] == kind

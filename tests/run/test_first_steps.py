@@ -134,6 +134,20 @@ def test_the_readmes_apps_work_as_pasted(server: Server) -> None:
     assert re.search(r'"client(?:_id|Id)": "1486778"', ran.stdout)
 
 
+def test_the_examples_of_administration_work_as_pasted(server: Server) -> None:
+    page = (REPOSITORY / "docs" / "admin.md").read_text()
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    ran = shell(here(script, server), **server.settings)
+    assert ran.stderr == ""
+    # Made, found, and with an address: by grpcurl twice (names in either spelling), by curl once.
+    assert ran.stdout.count("proj_") >= 4
+    assert ran.stdout.count("https://shop.example/connected") == 2
+    assert len(re.findall(r'"key": "hp_[\w-]{51}"', ran.stdout)) == 1
+    revoked = json.loads(ran.stdout.splitlines()[-1])
+    assert (revoked["name"], revoked["read_only"], revoked["admin"]) == ("dashboard", True, False)
+    assert revoked["revoke_time"]
+
+
 def test_the_demo_ends_on_the_timeline(server: Server) -> None:
     for _ in range(2):
         ran = subprocess.run(

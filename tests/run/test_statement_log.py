@@ -1,7 +1,6 @@
 """PostgreSQL's own log gets nothing that callers send, whatever goes wrong with their statements."""
 
 import os
-import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from server.run import embedded, start
 from server.storage import statement_log
 from server.storage.database import Database
 from tests.conftest import ENCRYPTION_KEY
-from tests.kit.servers import REPOSITORY, eventually, hitchpost, local_channel, printed, rows, serving
+from tests.kit import production
+from tests.kit.servers import eventually, hitchpost, local_channel, printed, rows, serving
 from tests.kit.support import Client, code_of, unique
 
 CAPTION = "nobody-else-reads-this-caption"
@@ -181,10 +181,8 @@ def test_an_ordinary_role_needs_the_grant_that_doctor_prints(
     assert not warned_of(role, caplog)
 
 
-def test_what_readmes_sql_makes_is_all_that_doctor_wants(own_postgres: Any) -> None:
-    readme = (REPOSITORY / "README.md").read_text().partition("## In production")[2]
-    [block] = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
-    for statement in block.strip().splitlines():
+def test_what_the_production_page_makes_is_all_that_doctor_wants(own_postgres: Any) -> None:
+    for statement in production.statements():
         rows(own_postgres.get_uri(), statement)
     # As it is by default; the embedded server's own log is terse.
     rows(own_postgres.get_uri(), "ALTER ROLE hitchpost SET log_error_verbosity = 'default'")

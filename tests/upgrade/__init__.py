@@ -1,0 +1,1 @@
+"""The version before and this one, side by side. `make test-upgrade` runs it."""
