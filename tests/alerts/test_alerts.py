@@ -259,7 +259,7 @@ def test_targets_stuck(server: Server, node: Node, client: Client, tmp_path: Pat
     )
     rows(node.url, change, 2, "11 minutes", post.id)
     trouble = seen(server, lambda scrape: scrape.value("targets_stuck") == 1, "it is stuck")
-    rows(node.url, change, 3, post.id)
+    rows(node.url, change, 3, "11 minutes", post.id)
     after = seen(server, lambda scrape: scrape.value("targets_stuck") == 0, "it is not")
     fires("HitchpostTargetsStuck", Story(before, trouble, after), tmp_path)
 
@@ -339,11 +339,14 @@ def test_targets_unconfirmed(server: Server, sandbox: Sandbox, tmp_path: Path) -
             resolution="SOCIAL_POST_TARGET_RESOLUTION_PUBLISHED",
         )
     after = seen(server, lambda scrape: scrape.value("targets_unconfirmed") == 0, "somebody has looked")
-    fires("HitchpostTargetsUnconfirmed", Story(before, trouble, after), tmp_path)
+    # Who closes connections without an answer is also a platform that fails.
+    both = {"HitchpostTargetsUnconfirmed", "HitchpostPlatformFails"}
+    assert Story(before, trouble, after).firing(tmp_path) == (SOUND, both, SOUND)
 
 
 def test_platform_fails(server: Server, sandbox: Sandbox, tmp_path: Path) -> None:
     """Each post is tried anew later; by then it is mended."""
+    other, third = (Sandbox(server, sandbox.client) for _ in range(2))
     before = sound(server)
     # So that there is a series of them before there are many.
     bad = before.value("platform_calls_total", platform="sandbox", outcome="failed")
@@ -354,18 +357,20 @@ def test_platform_fails(server: Server, sandbox: Sandbox, tmp_path: Path) -> Non
             lambda scrape: scrape.value("platform_calls_total", platform="sandbox", outcome="failed") > bad,
             "a request fails",
         )
-        sandbox.send(12)
-        bad = before.value("platform_calls_total", platform="sandbox", outcome="failed") + 12
+        # Others than the account that pauses now.
+        other.send(3)
+        bad = before.value("platform_calls_total", platform="sandbox", outcome="failed") + 1
         trouble = seen(
             server,
             lambda scrape: scrape.value("platform_calls_total", platform="sandbox", outcome="failed") >= bad,
             "requests fail",
         )
     good = trouble.value("platform_calls_total", platform="sandbox", outcome="ok")
-    sandbox.send(40)
+    # Some may have failed since, each of them once.
+    third.send(20)
     after = seen(
         server,
-        lambda scrape: scrape.value("platform_calls_total", platform="sandbox", outcome="ok") >= good + 40,
+        lambda scrape: scrape.value("platform_calls_total", platform="sandbox", outcome="ok") >= good + 20,
         "requests are answered",
     )
     fires("HitchpostPlatformFails", Story(before, trouble, after), tmp_path)
@@ -383,10 +388,10 @@ def test_versions_differ(
         newest = seen(other, lambda scrape: scrape.value("schema_version") > 0, "it says which").value(
             "schema_version"
         )
-        change = "UPDATE schema_migration SET name = %s || substr(name, 2) WHERE name LIKE %s || '000' || %s"
-        rows(url, change, "9", "0", f"{newest:.0f}%")
+        change = "UPDATE schema_migration SET name = %s || substr(name, 2) WHERE name LIKE %s"
+        rows(url, change, "9", f"0{newest:03.0f}%")
         seen(other, lambda scrape: scrape.value("schema_version") > 9000, "it is another")
         trouble = Scrape(*addresses)
-        rows(url, change, "0", "9", f"{newest:.0f}%")
+        rows(url, change, "0", f"9{newest:03.0f}%")
         seen(other, lambda scrape: scrape.value("schema_version") == newest, "it is the same again")
         fires("HitchpostVersionsDiffer", Story(before, trouble, Scrape(*addresses)), tmp_path)
