@@ -49,6 +49,7 @@ def new_key() -> str:
 def key_file(path: Path) -> str:
     """The key in the file, which is made, readable by its owner alone, if there is none. For dev mode."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(new_key())
     return path.read_text().strip()

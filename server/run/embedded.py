@@ -152,6 +152,8 @@ def ensure_dev_key(data_dir: Path, clock: Clock) -> str:
     kept = path.read_text().strip() if path.exists() else None
     key = projects.ensure_dev_key(clock, kept)
     if key != kept:
+        # With a database of one's own nothing else has made it.
+        data_dir.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)
         path.write_text(key + "\n")

@@ -33,6 +33,17 @@ def data_dir(run_dir: Path) -> Path:
     return run_dir / unique("data")
 
 
+def test_with_a_database_of_ones_own_the_data_folder_is_made(
+    data_dir: Path, run_dir: Path, new_database: Callable[[], str]
+) -> None:
+    settings = {"dev_mode": "true", "data_dir": str(data_dir), "encryption_keys": ""}
+    with serving(run_dir, new_database(), **settings):
+        assert {path.name: path.stat().st_mode & 0o777 for path in data_dir.iterdir()} == {
+            "dev-api-key": 0o600,
+            "encryption-key": 0o600,
+        }
+
+
 # Names that nothing reads.
 
 
