@@ -63,7 +63,7 @@ def test_a_misspelt_database_url_is_refused_by_name_and_starts_nothing(data_dir:
         ("databaseurl", "DATABASE_URL"),
         ("database", "DATABASE_URL"),
         ("encryption_key", "ENCRYPTION_KEYS"),
-        ("grpc_port", "GRPC_ADDRESS"),
+        ("grpc_adress", "GRPC_ADDRESS"),
         ("tls_certificate", "TLS_CERT"),
         ("loglevel", "LOG_LEVEL"),
         ("devmode", "DEV_MODE"),
