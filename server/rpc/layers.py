@@ -87,7 +87,7 @@ def admit(
 
     Without a method it is to see what there is to call.
     """
-    _begin(call, rpc.path[1:] if rpc else "mcp/tools")
+    _begin(call, rpc.path if rpc else "/mcp/tools")
     try:
         key = _api_key(call.metadata)
         found = keys.find(key)
@@ -116,9 +116,9 @@ def _asked(
     then()
 
 
-def _begin(call: Call, method: str) -> None:
+def _begin(call: Call, path: str) -> None:
     if tracing.on:
-        call.span = tracing.begin_call(method, call.metadata)
+        call.span = tracing.begin_call(path[1:], call.metadata)
     call.request_id = _request_id(call.metadata)
     call.trailers = (("x-request-id", call.request_id),)
 
@@ -138,13 +138,11 @@ def _allowed(rpc: Rpc | None, limits: RateLimits | None, call: Call, known: Call
 
 def _permit(rpc: Rpc, known: Caller) -> None:
     """Raises what keeps this key from the method."""
-    method = rpc.descriptor.name
-    if rpc.admin and not known.admin:
-        raise admin_errors.ApiKeyNotAdmin(method=method)
-    if known.admin and not rpc.admin:
-        raise admin_errors.ApiKeyAdminOnly(method=method)
+    if known.admin != rpc.admin:
+        wrong = admin_errors.ApiKeyNotAdmin if rpc.admin else admin_errors.ApiKeyAdminOnly
+        raise wrong(method=rpc.descriptor.name)
     if known.read_only and rpc.writes:
-        raise errors.ApiKeyReadOnly(method=method)
+        raise errors.ApiKeyReadOnly(method=rpc.descriptor.name)
 
 
 def _served(
@@ -226,7 +224,7 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 def _unknown(method: str, requests: object, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
     call = Call(context.invocation_metadata(), start=time.monotonic())
-    _begin(call, "unknown")
+    _begin(call, "/unknown")
     fail(call, errors.MethodUnknown(method=method))
     context.set_code(call.code)
     context.set_details(call.details)

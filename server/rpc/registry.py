@@ -6,6 +6,7 @@ What the contract says of a method is read from its descriptor; the table has th
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -39,27 +40,27 @@ class Rpc:
     rows: Rows | None = None
     waits_for_platform: bool = False
 
-    @property
+    @cached_property
     def path(self) -> str:
         """`/hitchpost.v1.SocialPostService/GetSocialPost`."""
         return f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
 
-    @property
+    @cached_property
     def streams(self) -> bool:
         """Whether it answers with any number of messages."""
         return bool(self.descriptor.server_streaming)
 
-    @property
+    @cached_property
     def writes(self) -> bool:
         """Whether a read-only key may not call it."""
         return bool(self.descriptor.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
 
-    @property
+    @cached_property
     def admin(self) -> bool:
         """Whether it takes admin keys, and no others."""
         return self.servicer is AdminServicer
 
-    @property
+    @cached_property
     def lane(self) -> str:
         """Whose threads serve it."""
         if self.streams:
@@ -68,7 +69,7 @@ class Rpc:
             return "platform"
         return "write" if self.writes else "read"
 
-    @property
+    @cached_property
     def decode(self) -> Callable[[bytes], Message]:
         """Reads a request. Raises DecodeError."""
         decode: Callable[[bytes], Message] = GetMessageClass(self.descriptor.input_type).FromString
