@@ -1,33 +1,32 @@
 """Serves methods of a `grpc.Server` by a loop of its own, which is what makes a call cheap.
 
 grpcio's loop hands each call over between its receiving thread and a pool's several times, and each time two
-threads wait for the interpreter's lock. Here the receiving thread takes a call from gRPC's completion queue,
-looks at whose it is, and only then asks for its message; a thread of the method's lane serves it, and nothing
-is handed back. Streams take no thread while nothing is said. Ports, TLS, connections, draining and unknown
-methods stay the `grpc.Server`'s. This file and exchange.py are the only ones that know grpcio's inner module;
-decision 8 says what for, and what it rests on.
+threads wait for the interpreter's lock. Here the receiving thread takes a call from the server's completion
+queue, looks at whose it is, and only then asks for its message; a thread of the method's lane serves it, and
+nothing is handed back. Streams take no thread while nothing is said. Ports, TLS, connections, draining and
+unknown methods stay the `grpc.Server`'s, and the receiving thread is its own: a second one with a queue of
+its own would take from the network what the first has to deal with, and wake it. This file and exchange.py
+are the only ones that know grpcio's inner modules; decisions 8 and 35 say what for, and what that rests on.
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import grpc
-from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave it out
 
 from server.base import metrics
 from server.rpc.call import Method, Refusal, Stream
-from server.rpc.exchange import Conversation, Exchange, check
+from server.rpc.exchange import Conversation, Exchange, check, tag
 from server.rpc.lanes import Lane
 from server.rpc.traffic import MAX_BYTES, Traffic
 
 log = logging.getLogger(__name__)
 
-# How long the receiving thread waits before it looks whether the server has stopped.
-_POLL_SECONDS = 0.2
+# How often it is looked whose clients neither send nor take what they should.
+_OVERDUE_SECONDS = 1.0
 # Messages of streams that are waited for at once. A connection may have half of them.
 _STREAM_THREADS, _STREAMS_WAITING = 1, 100
 
@@ -41,11 +40,11 @@ class CallLoop:
         """The lanes' names are those that methods give; requests have `max_message_bytes` at most."""
         self._server = server
         self._core = server._cy_server  # type: ignore[attr-defined]
-        self._events = cygrpc.CompletionQueue()
-        self._core.register_completion_queue(self._events)
+        self._events = server._state.completion_queue  # type: ignore[attr-defined]
         self._methods: dict[str, _Begin] = {}
         self._accepting = Lock()
-        self._stopping = self._stopped = False
+        self._stopping = False
+        self._stopped = Event()
         self._lanes = lanes
         self._stream_lane = Lane("stream", _STREAM_THREADS, _STREAMS_WAITING)
         self.traffic = Traffic(max_message_bytes)
@@ -67,7 +66,7 @@ class CallLoop:
             lane.start()
         for path in self._methods:
             self._accept(path)
-        Thread(target=self._receive, name="receive", daemon=True).start()
+        Thread(target=self._give_up_overdue, name="overdue", daemon=True).start()
 
     def look(self) -> None:
         """Notes what is under way: all of it, also what streams have."""
@@ -83,7 +82,7 @@ class CallLoop:
             ended = self._server.stop(grace)
             self._stopping = True
         ended.wait()
-        self._stopped = True
+        self._stopped.set()
         for lane in (*self._lanes.values(), self._stream_lane):
             lane.stop()
 
@@ -94,7 +93,7 @@ class CallLoop:
     def _accept(self, path: str) -> None:
         with self._accepting:
             if not self._stopping:
-                begin = partial(self._begin, path)
+                begin = tag(partial(self._begin, path))
                 check(self._core.request_registered_call(self._events, self._events, path, begin))
 
     def _begin(self, path: str, event: Any) -> None:
@@ -108,19 +107,11 @@ class CallLoop:
         else:
             call.begin()
 
-    def _receive(self) -> None:
-        looked = time.monotonic()
-        while not self._stopped:
-            event = self._events.poll(time.time() + _POLL_SECONDS)
+    def _give_up_overdue(self) -> None:
+        while not self._stopped.wait(_OVERDUE_SECONDS):
             try:
-                if event.completion_type != cygrpc.CompletionType.queue_timeout:
-                    event.tag(event)
-                if time.monotonic() - looked > 1:
-                    looked = time.monotonic()
-                    self.traffic.give_up_overdue()
-                    self._stream_traffic.give_up_overdue()
+                self.traffic.give_up_overdue()
+                self._stream_traffic.give_up_overdue()
             except Exception:
-                # Whatever happens with a call, the thread has to go on to the next.
-                log.exception("unexpected error in the loop that serves calls")
-            # Else the last call would stay in memory until the next one.
-            del event
+                # Whatever happens with a call, others may become overdue.
+                log.exception("unexpected error while overdue calls were ended")

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -111,7 +112,7 @@ class _OnTheWire:
         return cygrpc.SendStatusFromServerOperation(call.trailers, call.code.value[0], call.details, 0)
 
     def _start(self, then: Callable[[Any], None], *operations: Any) -> None:
-        check(self._core.start_server_batch(operations, then))
+        check(self._core.start_server_batch(operations, tag(then)))
 
 
 class Exchange(_OnTheWire):
@@ -281,6 +282,20 @@ class Conversation(_OnTheWire):
 
 def _nothing(event: Any) -> None:
     """Nothing follows the answer."""
+
+
+def tag(then: Callable[[Any], None]) -> Callable[[Any], tuple[None, tuple[()]]]:
+    """What the server's receiving thread calls with an event, and hears that there is nothing else to do."""
+    return partial(_tell, then)
+
+
+def _tell(then: Callable[[Any], None], event: Any) -> tuple[None, tuple[()]]:
+    try:
+        then(event)
+    except Exception:
+        # Whatever happens with a call, the thread has to go on to the next.
+        log.exception("unexpected error in the loop that serves calls")
+    return None, ()
 
 
 def check(error: int) -> None:
