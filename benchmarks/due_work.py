@@ -10,17 +10,15 @@ import argparse
 import asyncio
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks import scratch
 from benchmarks.load import ROOT
-from server.run import embedded
 from server.storage.database import database
 from server.storage.due_work import Kind
 
@@ -217,22 +215,16 @@ def main() -> int:
         name, url = arguments.contender
         print(CONTENDERS[name](url, ROWS[name]))
         return 0
-    with tempfile.TemporaryDirectory(prefix="hp-", dir="/tmp") as folder:
-        postgres = embedded.start(Path(folder))
-        try:
-            database.configure(postgres.get_uri(), timedelta(seconds=300))
-            for name in (*CONTENDERS, "leases"):
-                database.fetch(f"CREATE DATABASE {name}")
-            rates = _rates(lambda name: postgres.get_uri(database=name), arguments.rounds)
-            database.close()
-            database.configure(postgres.get_uri(database="leases"), timedelta(seconds=300))
-            lines = list(_report(rates, _lease_times(arguments.rounds)))
-            database.close()
-        finally:
-            postgres.cleanup()
-    for line, _ in lines:
-        print(line)
-    return int(not all(reached for _, reached in lines))
+    with scratch.postgres() as postgres:
+        database.configure(postgres.get_uri(), timedelta(seconds=300))
+        for name in (*CONTENDERS, "leases"):
+            database.fetch(f"CREATE DATABASE {name}")
+        rates = _rates(lambda name: postgres.get_uri(database=name), arguments.rounds)
+        database.close()
+        database.configure(postgres.get_uri(database="leases"), timedelta(seconds=300))
+        times = _lease_times(arguments.rounds)
+        database.close()
+        return scratch.verdict(_report(rates, times))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import contenders, load, throughput
+from benchmarks import contenders, load, scratch, throughput
 from benchmarks.data import Dataset, build
 from benchmarks.load import CONNECTIONS
 from benchmarks.throughput import CORES
-from server.run import embedded
 from tests.kit import envoy
 from tests.kit.support import free_ports
 
@@ -75,15 +74,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each, in turn (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of a run (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hp-", dir="/tmp") as folder:
-        postgres = embedded.start(Path(folder))
-        try:
-            lines = _run(lambda name: postgres.get_uri(database=name), arguments)
-        finally:
-            postgres.cleanup()
-    for line, _ in lines:
-        print(line)
-    return int(not all(reached for _, reached in lines))
+    with scratch.postgres() as postgres:
+        return scratch.verdict(_run(lambda name: postgres.get_uri(database=name), arguments))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks import contenders, load
+from benchmarks import contenders, load, scratch
 from benchmarks.contenders import Running
 from benchmarks.data import Dataset, build
 from benchmarks.throughput import CORES, WARM_UP_CALLS, Case, cases, grpc_request, note
 from server.base import metrics
-from server.config import Settings
-from server.run import embedded
 
 ROWS = 10_000
 ROUNDS = 31
@@ -31,17 +29,12 @@ def main() -> int:
     """The exit code: 1 when metrics cost more than they may."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each (default: %(default)s)")
-    parser.add_argument("--data", type=Path, default=Settings().data_dir / "benchmarks")
     arguments = parser.parse_args()
     counting = count_us()
     print(f"a call and its statement are noted and counted in {counting:.2f} µs, at most {MOST_US:g}")
-    postgres = embedded.start(arguments.data)
-    try:
-        dataset = build(lambda name: postgres.get_uri(database=name), "bench_10k", ROWS)
-        with tempfile.TemporaryDirectory() as folder:
-            ratios = measure(dataset, Path(folder), arguments.rounds)
-    finally:
-        postgres.cleanup()
+    with scratch.postgres() as postgres, tempfile.TemporaryDirectory() as folder:
+        dataset = build(lambda name: postgres.get_uri(database=name), "bench_metrics", ROWS)
+        ratios = measure(dataset, Path(folder), arguments.rounds)
     ratio = median(ratios)
     print(f"get by id, {ON} / {OFF}: {ratio:.3f}, at least {LEAST:g}; {min(ratios):.2f} to {max(ratios):.2f}")
     return int(counting > MOST_US or ratio < LEAST)

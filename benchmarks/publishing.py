@@ -8,20 +8,18 @@ to be done. PostgreSQL, the workers and the platform share the machine.
 import argparse
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import psycopg2
 from cryptography.fernet import Fernet
 
+from benchmarks import scratch
 from server.base.vault import Vault
-from server.run import embedded
 from server.storage import schema
 from server.storage.database import Database
 from tests.storms.publish_platform import PublishPlatform, publish_platform
@@ -139,8 +137,11 @@ class Place:
 
 
 def _spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    # A connection of PostgreSQL's may have ended since it was found.
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -209,19 +210,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=THREADS, help="of a worker (default: %(default)s)")
     parser.add_argument("--singles", type=int, default=SINGLES, help="posts (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hp-", dir="/tmp") as folder:
-        postgres = embedded.start(Path(folder))
-        try:
-            with closing(psycopg2.connect(postgres.get_uri())) as connection:
-                connection.autocommit = True
-                for name in ("few", "many"):
-                    connection.cursor().execute(f"CREATE DATABASE {name}")
-            lines = measured(lambda name: postgres.get_uri(database=name), int(postgres.get_pid()), arguments)
-        finally:
-            postgres.cleanup()
-    for line, _ in lines:
-        print(line)
-    return int(not all(reached for _, reached in lines))
+    with scratch.postgres() as postgres:
+        with closing(psycopg2.connect(postgres.get_uri())) as connection:
+            connection.autocommit = True
+            for name in ("few", "many"):
+                connection.cursor().execute(f"CREATE DATABASE {name}")
+        return scratch.verdict(
+            measured(lambda name: postgres.get_uri(database=name), int(postgres.get_pid()), arguments)
+        )
 
 
 if __name__ == "__main__":

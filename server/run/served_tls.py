@@ -28,7 +28,7 @@ class ServedTls:
         """Raises TlsUnusable. `clock` is this machine's: certificates are judged by it everywhere."""
         self._settings, self._clock = settings, clock
         tls.check(files, settings, clock())
-        self._served = files
+        self._served, self._ends = files, tls.expiry(files, clock())
         # As the last look found it: the files, or why they can't be read.
         self._found: tls.Files | str | None = files
         self._trouble = self._warned = ""
@@ -62,8 +62,9 @@ class ServedTls:
         )
 
     def expiry(self) -> dict[str, datetime]:
-        """When the certificates end that new connections are served with, as `tls.expiry` has it."""
-        return tls.expiry(self._served, self._clock())
+        """When the certificates end that new connections are served with, as `tls.expiry` had it at the last
+        look."""
+        return self._ends
 
     def look(self) -> None:
         """Takes the files if they have changed. They count once two looks in a row have found them the same:
@@ -92,14 +93,13 @@ class ServedTls:
                 log.error("new TLS files are of no use; the old ones are served", extra={"cause": str(error)})
             return
         self._served, self._trouble = found, ""
-        said = tls.validity(self.expiry(), self._clock())
+        said = tls.validity(tls.expiry(found, self._clock()), self._clock())
         log.info("new TLS files are served", extra={"cause": said})
 
     def _warn(self) -> None:
         now = self._clock()
-        warning = tls.validity(
-            {file: end for file, end in self.expiry().items() if end - now < tls.SOON}, now
-        )
+        self._ends = tls.expiry(self._served, now)
+        warning = tls.validity({file: end for file, end in self._ends.items() if end - now < tls.SOON}, now)
         if warning and warning != self._warned:
             log.warning("TLS certificates end soon", extra={"cause": warning})
         self._warned = warning
