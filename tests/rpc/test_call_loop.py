@@ -324,6 +324,31 @@ def test_a_defect_of_a_stream_ends_that_call_only(caplog: pytest.LogCaptureFixtu
     caplog.clear()
 
 
+def test_one_thread_takes_what_comes_from_the_network() -> None:
+    """A second one would take from the network what the first has to deal with, and wake it for each call."""
+    before = set(threading.enumerate())
+    with serving() as service, closing(service.channel()) as channel:
+        assert unary(channel, ECHO)(b"here", timeout=10) == b"here"
+        begun = [thread.name for thread in set(threading.enumerate()) - before if "channel" not in thread.name]
+        [receiving] = set(begun) - {"calls_0", "stream_0", "overdue"}
+        assert receiving.endswith("(_serve)"), begun
+
+
+def test_a_defect_while_an_event_is_dealt_with_leaves_the_loop_to_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(self: traffic.Traffic, exchange: object) -> None:
+        monkeypatch.undo()
+        raise ArithmeticError
+
+    with serving() as service, closing(service.channel()) as channel:
+        monkeypatch.setattr(traffic.Traffic, "leave", leave)
+        for _ in range(3):
+            assert unary(channel, ECHO)(b"here", timeout=10) == b"here"
+        eventually("it is logged", lambda: "unexpected error in the loop that serves calls" in caplog.text)
+    caplog.clear()
+
+
 def test_a_method_that_nobody_added_is_unimplemented() -> None:
     with serving() as service, closing(service.channel()) as channel:
         assert code_of(lambda: unary(channel, "/test.Service/Unknown")(b"", timeout=10)) == "UNIMPLEMENTED"
