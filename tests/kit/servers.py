@@ -212,6 +212,14 @@ class Server:
         key = printed("keys", "create", name, **self.settings).strip()
         return Client(channel, key, project_id=project_id)
 
+    def new_admin_key(self) -> str:
+        """A key that administers the server."""
+        return printed("keys", "create", "--admin", "--name", unique("admin"), **self.settings).strip()
+
+    def write(self, statement: str, arguments: Sequence[Any]) -> None:
+        """Runs a statement in the server's database."""
+        rows(self.settings["database_url"], statement, *arguments)
+
     def worker_of(self, channel: grpc.Channel) -> int:
         """The process id of the worker that this channel is connected to."""
         mark = unique("which-worker")

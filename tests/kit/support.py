@@ -272,6 +272,10 @@ class Client:
         """Of calls of all services but AdminService."""
         return self._metadata(self.key)
 
+    def metadata_for(self, method: str) -> list[tuple[str, str | bytes]]:
+        """Of calls of this method."""
+        return self._metadata(self.key_for(method))
+
     def _metadata(self, key: str | None) -> list[tuple[str, str | bytes]]:
         metadata: list[tuple[str, str | bytes]] = []
         if key is not None:
@@ -304,7 +308,7 @@ class Client:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         rpc = self.channel.unary_unary(f"/{descriptor.containing_service.full_name}/{descriptor.name}")
         try:
-            metadata = [*self._metadata(self.key_for(method)), *extra]
+            metadata = [*self.metadata_for(method), *extra]
             answer, call = rpc.with_call(raw, metadata=metadata, timeout=timeout)
         except grpc.RpcError as error:
             recorder.add(str(error.details()), repr(error.trailing_metadata()))  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """A valid request for every method, for tests that go through all of them."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,25 +11,29 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.storage.database import database
 from tests.kit.support import MESSAGES, Client, import_request, secret, unique
 
+# Runs a statement in the database of the server that is called: SQL, and its arguments.
+Write = Callable[[str, Sequence[Any]], Any]
 
-def failed_and_unconfirmed(client: Client, *account_ids: str) -> Any:
+
+def failed_and_unconfirmed(client: Client, *account_ids: str, write: Write = database.fetch) -> Any:
     """A post that has failed for the first of these accounts, and is unconfirmed for the second."""
     post = client.draft(*account_ids, scheduled_time=Timestamp(seconds=4_000_000_000))
     for account_id, state in zip(account_ids, (4, 5), strict=True):
-        database.fetch(
+        write(
             "UPDATE social_post_target SET state = %s, due_time = NULL, attempt_count = 1, send_time = now(),"
             """ error = '{"category": 7, "code": "HTTP 500", "message": "It failed."}'"""
             " WHERE project_id = %s AND social_post_id = %s AND social_account_id = %s",
             (state, client.project_id, post.id, account_id),
         )
-    database.fetch(
-        "UPDATE social_post SET state = 8 WHERE project_id = %s AND id = %s", (client.project_id, post.id)
-    )
+    write("UPDATE social_post SET state = 8 WHERE project_id = %s AND id = %s", (client.project_id, post.id))
     return post
 
 
-def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
-    """For every method a request that succeeds, with something in each list and each nested message."""
+def valid_fields(client: Client, write: Write = database.fetch) -> dict[str, dict[str, Any]]:
+    """For every method a request that succeeds, with something in each list and each nested message.
+
+    Where the server is not the one in this process, `write` is needed.
+    """
     owner = unique("owner")
     first, last = client.connect(external_id=owner), client.connect(external_id=owner)
     media = [{"url": "https://cdn.example/1.jpg", "alt_text": "one"}, {"url": "https://cdn.example/2.jpg"}]
@@ -57,7 +62,7 @@ def valid_fields(client: Client) -> dict[str, dict[str, Any]]:
     }
     stored = client("SocialPostService/CreateSocialPost", social_post=post).social_post
     spare_account, spare_post = client.connect(), client.draft(first.id)
-    settled = failed_and_unconfirmed(client, first.id, last.id)
+    settled = failed_and_unconfirmed(client, first.id, last.id, write=write)
     times = {name: Timestamp(seconds=4_000_000_000) for name in ("scheduled_after", "scheduled_before")}
     filters = {"external_ids": [owner], "platforms": [1], "social_account_ids": [first.id], "states": [1]}
     imported = import_request(unique("profile"), owner, metadata={"plan": "pro"}, scopes=["read"])

@@ -329,7 +329,9 @@ def test_one_thread_takes_what_comes_from_the_network() -> None:
     before = set(threading.enumerate())
     with serving() as service, closing(service.channel()) as channel:
         assert unary(channel, ECHO)(b"here", timeout=10) == b"here"
-        begun = [thread.name for thread in set(threading.enumerate()) - before if "channel" not in thread.name]
+        begun = [
+            thread.name for thread in set(threading.enumerate()) - before if "channel" not in thread.name
+        ]
         [receiving] = set(begun) - {"calls_0", "stream_0", "overdue"}
         assert receiving.endswith("(_serve)"), begun
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from tests.kit.rest import RULES, transcoded
 from tests.kit.support import MESSAGES, Client
-from tests.kit.valid_requests import valid_fields
+from tests.kit.valid_requests import Write, valid_fields
 from tests.storms.http1 import Reader
 from tests.storms.mutations import mutated
 
@@ -177,10 +177,10 @@ class Valid(NamedTuple):
     body: str | None
 
 
-def valid_requests(client: Client) -> list[Valid]:
+def valid_requests(client: Client, write: Write) -> list[Valid]:
     """One for every rule."""
     requests = []
-    for method, fields in valid_fields(client).items():
+    for method, fields in valid_fields(client, write).items():
         descriptor = MESSAGES[method]
         message = descriptor.input_type._concrete_class(**fields)
         rule = RULES[f"/{descriptor.containing_service.full_name}/{descriptor.name}"]

@@ -49,6 +49,8 @@ def server(
         new_database(),
         workers=str(WORKERS),
         max_waiting_calls="1000",
+        # A platform's calls may take half of the threads, and half of the room to wait.
+        platform_threads="16",
         plc_url=sessions.at(""),
         name_server=names.address,
         allow_private_addresses="true",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.kit.servers import serving
+from tests.kit.servers import Server, serving
 from tests.kit.support import MESSAGES, Client
 from tests.kit.valid_requests import valid_fields
 from tests.storms import memory
@@ -31,9 +31,12 @@ def test_no_mutated_message_is_an_internal_error(run_dir: Path, new_database: Ca
         serving(run_dir, new_database(), workers=str(WORKERS)) as server,
         clients_of_each_worker(server, WORKERS) as clients,
     ):
+        admin_key = server.new_admin_key()
+        for client in clients:
+            client.admin_key = admin_key
         before, deadline = memory.workers(server), time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            _flood(clients, chance, counted)
+            _flood(server, clients, chance, counted)
         assert memory.workers(server) == before, f"a worker ended; seed {seed}"
         tracebacks = server.logged(message="unexpected error")
     codes = Counter[str]()
@@ -48,11 +51,13 @@ def test_no_mutated_message_is_an_internal_error(run_dir: Path, new_database: Ca
     assert not tracebacks, f"{tracebacks[0]}; {figures}"
 
 
-def _flood(clients: list[Client], chance: random.Random, counted: Counter[tuple[str, str]]) -> None:
+def _flood(
+    server: Server, clients: list[Client], chance: random.Random, counted: Counter[tuple[str, str]]
+) -> None:
     """Mutates one set of valid requests for a while."""
     valid = {
         method: MESSAGES[method].input_type._concrete_class(**fields).SerializeToString()
-        for method, fields in valid_fields(clients[0]).items()
+        for method, fields in valid_fields(clients[0], server.write).items()
     }
     others, deadline = list(valid.values()), time.monotonic() + RENEWED_SECONDS
     methods = list(valid)
@@ -69,4 +74,4 @@ def _flood(clients: list[Client], chance: random.Random, counted: Counter[tuple[
 def _begin(client: Client, method: str, request: bytes) -> grpc.Future:
     descriptor = MESSAGES[method]
     rpc = client.channel.unary_unary(f"/{descriptor.containing_service.full_name}/{descriptor.name}")
-    return rpc.future(request, metadata=client.metadata, timeout=30)
+    return rpc.future(request, metadata=client.metadata_for(method), timeout=30)

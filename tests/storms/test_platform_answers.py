@@ -20,9 +20,9 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from generated.hitchpost.v1 import social_account_service_pb2 as pb
+from server.base.platform_names import platform_number
 from server.base.vault import Vault
 from server.platforms import facts
-from server.projects import platform_apps
 from tests.conftest import ENCRYPTION_KEY
 from tests.kit import stand_in as kit
 from tests.kit.servers import Server, local_channel, rows, serving
@@ -117,7 +117,7 @@ def read_rows(platform: ScriptedPlatform) -> list[Row]:
     for name in kit.names():
         said = kit.load(name, platform)
         ids = frozenset(account["platform_user_id"].partition("@")[0] for account in said["accounts"])
-        found.append(Row(name, platform_apps.number(table[name].platform), said, ids))
+        found.append(Row(name, platform_number(table[name].platform), said, ids))
     return found
 
 
@@ -204,7 +204,7 @@ def storm(run_dir: Path, new_database: Callable[[], str]) -> Iterator[Storm]:
         secrets = Vault(ENCRYPTION_KEY).encrypt(json.dumps({"client_secret": secret(), "settings": {}}))
         apps = {row.app_of for row in facts.read(server.web_url).values()} - {"sandbox", "mastodon"}
         for app in apps:
-            number = platform_apps.number(app)
+            number = platform_number(app)
             rows(going.database_url, _APP, client.project_id, f"pa_{number}", number, secrets)
         yield going
 

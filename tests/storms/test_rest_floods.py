@@ -67,7 +67,7 @@ def test_no_hidden_request_is_answered(server: Server, client: Client) -> None:
 
 def test_no_fuzzed_request_is_an_accident(server: Server, client: Client) -> None:
     seed = random.randrange(1_000_000)
-    valid = [one for _ in range(5) for one in rest_fuzz.valid_requests(client)]
+    valid = [one for _ in range(5) for one in rest_fuzz.valid_requests(client, server.write)]
     each, began = FUZZED // PROCESSES, time.monotonic()
 
     def flood(number: int) -> Counter[str]:
