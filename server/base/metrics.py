@@ -10,7 +10,7 @@ import atexit
 import os
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -30,8 +30,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from server.base.version import VERSION
 
-Item = TypeVar("Item")
-# Until they are counted, some megabytes. Of more the oldest are lost.
+Key = TypeVar("Key")
+_Seconds = dict[Key, deque[float]]
+# Of each, until they are counted. Of more the oldest are lost.
 MOST_NOTED = 20_000
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 FOLDER, PROCESS = "PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROC_NAME"
@@ -125,8 +126,10 @@ class _Noted:
 
     def __init__(self) -> None:
         self.on = True
-        self.calls: deque[tuple[tuple[str, str, str, str], float]] = deque(maxlen=MOST_NOTED)
-        self.statements: deque[tuple[str, float]] = deque(maxlen=MOST_NOTED)
+        # By method, wire, code and reason, and by statement. What is kept of each is numbers alone, which the
+        # garbage collector does not look at.
+        self.calls: _Seconds[tuple[str, str, str, str]] = {}
+        self.statements: _Seconds[str] = {}
         self.counting = Lock()
 
 
@@ -158,7 +161,7 @@ def expect_kind(kind: str) -> None:
 def call_ended(method: str, wire: str, code: str, reason: str, seconds: float) -> None:
     """A call was answered; `reason` is "" unless it failed."""
     if _noted.on:
-        _noted.calls.append(((method, wire, code, reason), seconds))
+        _note(_noted.calls, (method, wire, code, reason), seconds)
 
 
 def call_shed(lane: str) -> None:
@@ -169,7 +172,7 @@ def call_shed(lane: str) -> None:
 def statement_ran(statement: str, seconds: float) -> None:
     """A statement has ended, well or not."""
     if _noted.on:
-        _noted.statements.append((statement, seconds))
+        _note(_noted.statements, statement, seconds)
 
 
 def statement_failed(statement: str, error: str) -> None:
@@ -201,25 +204,26 @@ def retaken(kind: str, rows: int) -> None:
 def count() -> None:
     """Counts what was noted. To be called a few times a second."""
     with _noted.counting:
-        calls, times = Tally[tuple[str, str, str, str]](), defaultdict(list)
-        for key, seconds in _taken(_noted.calls):
-            calls[key] += 1
-            times[key[0]].append(seconds)
-        for key, number in calls.items():
-            _calls.labels(*key).inc(number)
-        for method, took in times.items():
-            _call_seconds.labels(method).observe_all(took)
-        ran = defaultdict(list)
-        for statement, seconds in _taken(_noted.statements):
-            ran[statement].append(seconds)
-        for statement, took in ran.items():
+        for key, took in _taken(_noted.calls):
+            _calls.labels(*key).inc(len(took))
+            _call_seconds.labels(key[0]).observe_all(took)
+        for statement, took in _taken(_noted.statements):
             _statement_seconds.labels(statement).observe_all(took)
 
 
-def _taken(noted: "deque[Item]") -> "Iterator[Item]":
+def _note(noted: "_Seconds[Key]", key: Key, seconds: float) -> None:
+    try:
+        noted[key].append(seconds)
+    except KeyError:
+        # Another thread may just have done the same.
+        noted.setdefault(key, deque(maxlen=MOST_NOTED)).append(seconds)
+
+
+def _taken(noted: "_Seconds[Key]") -> Iterator[tuple[Key, Sequence[float]]]:
     """All that is there now; nobody else takes."""
-    for _ in range(len(noted)):
-        yield noted.popleft()
+    for key, waiting in list(noted.items()):
+        if took := [waiting.popleft() for _ in range(len(waiting))]:
+            yield key, took
 
 
 def environment(folder: Path, process: str) -> Mapping[str, str]:

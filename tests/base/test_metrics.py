@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from server.base import metrics
-from tests.kit.metrics import Scraped
+from tests.kit.metrics import Scraped, here
 from tests.kit.servers import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "metrics.md"
@@ -109,3 +110,30 @@ def test_what_is_switched_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) ->
     text = metrics.text().decode()
     assert "Switched/Off" not in text
     assert "switched.off" not in text
+
+
+def test_what_many_threads_note_is_counted_once_while_it_is_counted() -> None:
+    threads, each = 8, 5_000
+
+    def note(number: int) -> None:
+        for _ in range(each):
+            metrics.call_ended("Noted/Often", "grpc", "OK", "", 0.002)
+            metrics.statement_ran(f"noted.{number}", 0.002)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            noting = [pool.submit(note, number) for number in range(threads)]
+            while not all(done.done() for done in noting):
+                metrics.count()
+            for done in noting:
+                done.result()
+    finally:
+        sys.setswitchinterval(interval)
+    scraped = here()
+    assert scraped.value("calls_total", method="Noted/Often") == threads * each
+    assert scraped.value("call_duration_seconds_count", method="Noted/Often") == threads * each
+    assert [
+        scraped.value("statement_duration_seconds_count", statement=f"noted.{n}") for n in range(threads)
+    ] == [each] * threads
