@@ -19,7 +19,7 @@ import grpc
 
 from server.base import metrics
 from server.rpc.call import Method, Refusal, Stream
-from server.rpc.exchange import Conversation, Exchange, check, tag
+from server.rpc.exchange import Conversation, Exchange, Tag, check, tag
 from server.rpc.lanes import Lane
 from server.rpc.traffic import MAX_BYTES, Traffic
 
@@ -41,7 +41,8 @@ class CallLoop:
         self._server = server
         self._core = server._cy_server  # type: ignore[attr-defined]
         self._events = server._state.completion_queue  # type: ignore[attr-defined]
-        self._methods: dict[str, _Begin] = {}
+        # What gRPC calls with a new call, by path.
+        self._begin_by_path: dict[str, Tag] = {}
         self._accepting = Lock()
         self._stopping = False
         self._stopped = Event()
@@ -64,7 +65,7 @@ class CallLoop:
         self._server.start()
         for lane in (*self._lanes.values(), self._stream_lane):
             lane.start()
-        for path in self._methods:
+        for path in self._begin_by_path:
             self._accept(path)
         Thread(target=self._give_up_overdue, name="overdue", daemon=True).start()
 
@@ -88,20 +89,20 @@ class CallLoop:
 
     def _add(self, path: str, begin: _Begin) -> None:
         self._core.register_method(path)
-        self._methods[path] = begin
+        self._begin_by_path[path] = tag(partial(self._begin, path, begin))
 
     def _accept(self, path: str) -> None:
         with self._accepting:
             if not self._stopping:
-                begin = tag(partial(self._begin, path))
+                begin = self._begin_by_path[path]
                 check(self._core.request_registered_call(self._events, self._events, path, begin))
 
-    def _begin(self, path: str, event: Any) -> None:
+    def _begin(self, path: str, begin: _Begin, event: Any) -> None:
         self._accept(path)
         # It fails once the server stops.
         if not event.success:
             return
-        call = self._methods[path](event)
+        call = begin(event)
         if call.is_one_too_many:
             call.refuse(Refusal.OVERLOADED)
         else:

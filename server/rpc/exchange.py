@@ -16,6 +16,9 @@ from server.rpc.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
+# What the server's receiving thread calls with an event; it answers whose call is over, and what to do then.
+Tag = Callable[[Any], tuple[None, tuple[()]]]
+
 
 class _OnTheWire:
     """What all calls have. Methods that take an event are called by the loop when it has come."""
@@ -284,7 +287,7 @@ def _nothing(event: Any) -> None:
     """Nothing follows the answer."""
 
 
-def tag(then: Callable[[Any], None]) -> Callable[[Any], tuple[None, tuple[()]]]:
+def tag(then: Callable[[Any], None]) -> Tag:
     """What the server's receiving thread calls with an event, and hears that there is nothing else to do."""
     return partial(_tell, then)
 
