@@ -31,10 +31,11 @@ class Moments:
     """What happens in a send, in order, each moment with a name of its own, and the death at one of them."""
 
     def __init__(self, deadly: str = "", seconds: float = 0.0, countdown: int = 0) -> None:
-        """Dies at the moment `deadly`; at one `in` a call, so many seconds after it has begun. Or dies at the
-        moment with this number."""
+        """Dies at the moment `deadly`; at one `in` a call, so many seconds after it has begun, and at its end
+        at the latest. Or dies at the moment with this number."""
         self.passed: list[str] = []
         self._deadly = deadly
+        self._last = ""
         self._seconds = seconds
         self._countdown = countdown
         self._times: Counter[str] = Counter()
@@ -44,10 +45,11 @@ class Moments:
         self._times[name] += 1
         moment = name if self._times[name] == 1 else f"{name} ({self._times[name]})"
         self.passed.append(moment)
-        if len(self.passed) == self._countdown:
+        if name == self._last or len(self.passed) == self._countdown:
             die()
         if moment == self._deadly:
             if name.startswith("in "):
+                self._last = name.replace("in ", "after ", 1)
                 Thread(target=self._die_later, daemon=True).start()
             else:
                 die()
